@@ -1,0 +1,19 @@
+// Verdicts for machines.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "countermark/detector.h"
+#include "countermark/export.h"
+
+namespace countermark {
+
+/// "marked", "not_marked_by_these_keys" or "insufficient".
+COUNTERMARK_API std::string_view verdict_name(Verdict verdict) noexcept;
+
+/// A detection as a JSON object on one line, format `countermark.detection/1`; token scores that
+/// are NaN become null. The text itself is not in it.
+COUNTERMARK_API std::string to_json(const Detection& detection);
+
+}  // namespace countermark

@@ -1,0 +1,48 @@
+// JSON as the project uses it: parsed once, every mistake an Error that names the field.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/fail.h"
+
+namespace countermark::base {
+
+/// Keeps the order of fields, so that what is read is written back alike.
+using Json = nlohmann::ordered_json;
+
+/// Parses `text`, or throws Error(code) saying that `what` is no JSON and where it breaks off.
+template <typename AnyJson = Json, typename Text>
+AnyJson parse_json(const Text& text, ErrorCode code, std::string_view what) {
+  try {
+    return AnyJson::parse(text.begin(), text.end());
+  } catch (const typename AnyJson::parse_error& error) {
+    // The exception's own text quotes the input, which may be a secret.
+    fail(code, what, " is not valid JSON: it breaks off at byte ", error.byte, " of ", text.size());
+  } catch (const typename AnyJson::exception&) {
+    fail(code, what, " is not valid JSON");
+  }
+}
+
+/// The field `name` of `object`, or throws Error(code) saying that `what` lacks it.
+template <typename AnyJson>
+const AnyJson& require_field(const AnyJson& object, const char* name, ErrorCode code,
+                             std::string_view what) {
+  if (!object.is_object()) fail(code, what, " must be a JSON object");
+  const auto field = object.find(name);
+  if (field == object.end()) fail(code, what, " has no field \"", name, "\"");
+  return *field;
+}
+
+/// The string field `name` of `object`, or throws Error(code).
+template <typename AnyJson>
+std::string require_string(const AnyJson& object, const char* name, ErrorCode code,
+                           std::string_view what) {
+  const AnyJson& field = require_field(object, name, code, what);
+  if (!field.is_string()) fail(code, what, ": field \"", name, "\" must be a string");
+  const auto& value = field.template get_ref<const typename AnyJson::string_t&>();
+  return {value.begin(), value.end()};
+}
+
+}  // namespace countermark::base

@@ -1,0 +1,165 @@
+#include "countermark/sampler.h"
+
+#include <utility>
+
+#include "base/fail.h"
+#include "embed/random_seed.h"
+#include "embed/sequence_impl.h"
+#include "profiles/key_ring_impl.h"
+#include "profiles/profile_impl.h"
+
+namespace countermark {
+namespace {
+
+/// The sequences of one batch call, each checked to occur once.
+class Batch {
+ public:
+  explicit Batch(std::span<Sequence* const> sequences) noexcept : sequences_(sequences) {
+    while (entered_ < sequences_.size() && !impl(entered_).in_batch) {
+      impl(entered_++).in_batch = true;
+    }
+  }
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
+  ~Batch() {
+    for (std::size_t row = 0; row < entered_; ++row) impl(row).in_batch = false;
+  }
+
+  BatchStatus status() const noexcept {
+    if (entered_ == sequences_.size()) return {};
+    return {ErrorCode::RepeatedSequence, entered_};
+  }
+
+  /// Runs `step(sequence, row)` for every row up to the first that fails.
+  template <typename Step>
+  BatchStatus each(Step&& step) {
+    for (std::size_t row = 0; row < sequences_.size(); ++row) {
+      const ErrorCode code = step(impl(row), row);
+      if (code != ErrorCode::Ok) return {code, row};
+    }
+    return {};
+  }
+
+  /// Observes `token_of(sequence, row)` in every row or, on failure, in none.
+  template <typename TokenOf>
+  BatchStatus observe(TokenOf&& token_of) {
+    // What data can get wrong is looked at before the first sequence moves.
+    const BatchStatus valid = each([&](Sequence::Impl& sequence, std::size_t row) {
+      return sequence.in_vocabulary(token_of(sequence, row)) ? ErrorCode::Ok
+                                                             : ErrorCode::TokenOutOfRange;
+    });
+    if (!valid.ok()) return valid;
+
+    std::size_t moved = 0;
+    const auto take_back = [&] {
+      while (moved > 0) impl(--moved).undo_observe();
+    };
+    try {
+      const BatchStatus status = each([&](Sequence::Impl& sequence, std::size_t row) {
+        const ErrorCode code = sequence.observe(token_of(sequence, row));
+        moved += code == ErrorCode::Ok;
+        return code;
+      });
+      if (!status.ok()) take_back();
+      return status;
+    } catch (...) {  // out of memory
+      take_back();
+      throw;
+    }
+  }
+
+  /// Draws every row by `select(sequence, row)`, observes the tokens and writes them out.
+  template <typename Select>
+  BatchStatus sample(Select&& select, std::span<TokenId> tokens) {
+    if (tokens.size() != sequences_.size()) return {ErrorCode::SizeMismatch, 0};
+    if (!status().ok()) return status();
+    const BatchStatus selected = each(select);
+    if (!selected.ok()) return selected;
+    const BatchStatus observed =
+        observe([](const Sequence::Impl& sequence, std::size_t) { return sequence.pending.token; });
+    if (!observed.ok()) return observed;
+    for (std::size_t row = 0; row < tokens.size(); ++row) {
+      tokens[row] = sequences_[row]->tokens().back();
+    }
+    return {};
+  }
+
+ private:
+  Sequence::Impl& impl(std::size_t row) const noexcept { return sequences_[row]->impl(); }
+
+  std::span<Sequence* const> sequences_;
+  std::size_t entered_ = 0;
+};
+
+}  // namespace
+
+Sampler::Sampler(const KeyRing& ring, std::string_view profile_id) {
+  const auto [entry, profile] = ring.impl().find(profile_id);
+  if (!profile->is_active()) {
+    fail(ErrorCode::RetiredProfile, "profile \"", profile_id,
+         "\" is retired: it detects, and marks nothing new");
+  }
+  impl_ = std::make_shared<const Impl>(
+      Impl{*profile, marks::Countermark1(entry->secret, profiles::parameters_of(*profile))});
+}
+
+const Profile& Sampler::profile() const noexcept { return impl_->profile; }
+
+Sequence Sampler::sequence(const SequenceOptions& options) const {
+  if (options.account && !impl_->profile.has_accounts()) {
+    fail(ErrorCode::AccountMismatch, "profile \"", impl_->profile.id(),
+         "\" has no accounts, but an account was given");
+  }
+  std::optional<keys::AccountKey> account;
+  if (options.account) account = impl_->mark.account_key(*options.account);
+  auto sequence = std::make_unique<Sequence::Impl>(
+      impl_, account, options.seed ? *options.seed : embed::random_seed());
+  const auto so_far = options.response_so_far;
+  if (const auto bad = profiles::first_out_of_range(impl_->profile, so_far); bad < so_far.size()) {
+    fail(ErrorCode::TokenOutOfRange, "response_so_far[", bad, "] is ", so_far[bad],
+         ", and a token id must be in 0..", profiles::id_limit(impl_->profile) - 1);
+  }
+  sequence->walk.reserve(so_far.size());
+  for (const TokenId token : so_far) {
+    if (const ErrorCode code = sequence->observe(token); code != ErrorCode::Ok) {
+      fail(code, error_description(code));
+    }
+  }
+  return Sequence(std::move(sequence));
+}
+
+BatchStatus Sampler::sample_batch(std::span<const Logits> rows,
+                                  std::span<Sequence* const> sequences,
+                                  const SamplingOptions& options, std::span<TokenId> tokens) const {
+  if (rows.size() != sequences.size()) return {ErrorCode::SizeMismatch, 0};
+  return Batch(sequences).sample(
+      [&](Sequence::Impl& sequence, std::size_t row) {
+        return sequence.select(rows[row], options);
+      },
+      tokens);
+}
+
+BatchStatus Sampler::sample_candidates_batch(std::span<const TokenId> ids,
+                                             std::span<const double> weights, std::size_t width,
+                                             std::span<Sequence* const> sequences,
+                                             std::span<TokenId> tokens) const {
+  if (ids.size() != width * sequences.size() || weights.size() != ids.size()) {
+    return {ErrorCode::SizeMismatch, 0};
+  }
+  return Batch(sequences).sample(
+      [&](Sequence::Impl& sequence, std::size_t row) {
+        return sequence.select_candidates(ids.subspan(row * width, width),
+                                          weights.subspan(row * width, width));
+      },
+      tokens);
+}
+
+BatchStatus Sampler::observe_batch(std::span<Sequence* const> sequences,
+                                   std::span<const TokenId> tokens) const {
+  if (tokens.size() != sequences.size()) return {ErrorCode::SizeMismatch, 0};
+  Batch batch(sequences);
+  if (!batch.status().ok()) return batch.status();
+  return batch.observe([&](const Sequence::Impl&, std::size_t row) { return tokens[row]; });
+}
+
+}  // namespace countermark

@@ -1,0 +1,154 @@
+#include "marks/countermark_1.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/fail.h"
+
+namespace countermark::marks {
+namespace {
+
+// Conditions say what must hold.
+void require(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value >= low && value <= high) return;
+  fail(ErrorCode::InvalidOption, name, " must be in ", low, "..", high, ", got ", value);
+}
+
+void read(const base::Json& json, const char* name, std::int64_t& value) {
+  const auto field = json.find(name);
+  if (field == json.end()) return;
+  // An unsigned number beyond int64 would wrap into range.
+  if (!field->is_number_integer() ||
+      (field->is_number_unsigned() && field->get<std::uint64_t>() > (std::uint64_t{1} << 62))) {
+    fail(ErrorCode::InvalidProfile, "parameter ", name, " must be an integer, got ", field->dump());
+  }
+  value = field->get<std::int64_t>();
+}
+
+}  // namespace
+
+void Countermark1Parameters::validate() const {
+  constexpr std::int64_t all_units = 65536;
+  require("narrow_width", narrow_width, 1, 4);
+  require("wide_width", wide_width, 1, 4);
+  require("narrow_units", narrow_units, 0, all_units);
+  if (!(free_units >= 0 && free_units <= all_units - narrow_units)) {
+    fail(ErrorCode::InvalidOption, "free_units must be in 0..", all_units - narrow_units,
+         " (65536 - narrow_units), got ", free_units);
+  }
+  require("free_prefix", free_prefix, 0, all_units);
+  if (accounts && !(narrow_units > 0 && free_units + narrow_units < all_units)) {
+    fail(ErrorCode::InvalidOption,
+         "accounts need both layers: 0 < narrow_units and free_units + narrow_units < 65536, got "
+         "narrow_units ",
+         narrow_units, " and free_units ", free_units,
+         " (the purposes distillation and provenance leave one layer out)");
+  }
+}
+
+Countermark1Parameters Countermark1Parameters::from_json(const base::Json& json) {
+  if (!json.is_object()) fail(ErrorCode::InvalidProfile, "parameters must be a JSON object");
+  Countermark1Parameters parameters;
+  read(json, "narrow_width", parameters.narrow_width);
+  read(json, "wide_width", parameters.wide_width);
+  read(json, "narrow_units", parameters.narrow_units);
+  read(json, "free_units", parameters.free_units);
+  read(json, "free_prefix", parameters.free_prefix);
+  if (const auto field = json.find("accounts"); field != json.end()) {
+    if (!field->is_boolean()) {
+      fail(ErrorCode::InvalidProfile, "parameter accounts must be true or false, got ",
+           field->dump());
+    }
+    parameters.accounts = field->get<bool>();
+  }
+  parameters.validate();
+  return parameters;
+}
+
+void Countermark1Parameters::write(base::Json& json) const {
+  json["narrow_width"] = narrow_width;
+  json["wide_width"] = wide_width;
+  json["narrow_units"] = narrow_units;
+  json["free_units"] = free_units;
+  json["free_prefix"] = free_prefix;
+  json["accounts"] = accounts;
+}
+
+void complete_countermark_1(base::Json& parameters) {
+  Countermark1Parameters::from_json(parameters).write(parameters);
+}
+
+Countermark1::Countermark1(const keys::Secret& secret, const Countermark1Parameters& parameters)
+    : parameters_((parameters.validate(), parameters)),
+      narrow_(keys::derive(secret, "narrow")),
+      wide_(keys::derive(secret, "wide")),
+      accounts_(keys::derive(secret, "accounts")) {}
+
+Walk::Walk(const Countermark1& mark)
+    : parameters_(mark.parameters_), narrow_(mark.narrow_), wide_(mark.wide_) {}
+
+bool Walk::seed_of(keys::Aes& cipher, std::int64_t width, keys::Seed& seed) noexcept {
+  keys::Block block;
+  block.fill(0xFFFFFFFF);
+  const auto context = std::span(tokens_).last(static_cast<std::size_t>(width));
+  std::transform(context.begin(), context.end(), block.end() - width,
+                 [](TokenId token) { return static_cast<std::uint32_t>(token); });
+  return cipher.encrypt(block, seed);
+}
+
+bool Walk::place(Place& place) noexcept {
+  const auto i = static_cast<std::int64_t>(tokens_.size());
+  place = {};
+  keys::Seed seed;
+  if (i >= parameters_.narrow_width) {
+    if (!seed_of(narrow_, parameters_.narrow_width, seed)) return false;
+    const auto route = static_cast<std::int64_t>(seed.k2 >> 48);
+    if (route < parameters_.free_units) return true;
+    if (route < parameters_.free_units + parameters_.narrow_units && !used_.contains(seed)) {
+      place = {Layer::Narrow, seed};
+      return true;
+    }
+  }
+  if (i >= parameters_.wide_width) {
+    if (!seed_of(wide_, parameters_.wide_width, seed)) return false;
+    if (!used_.contains(seed)) place = {Layer::Wide, seed};
+  }
+  return true;
+}
+
+ErrorCode Walk::observe(TokenId token) {
+  // Room first, so that a failed allocation changes nothing.
+  places_.reserve(places_.size() + 1 > places_.capacity() ? 2 * places_.size() + 16 : 0);
+  tokens_.reserve(places_.capacity());
+  const Place placed = next_;
+  if (placed.layer != Layer::Free) used_.insert(placed.seed);
+  places_.push_back(placed);
+  tokens_.push_back(token);
+  if (!place(next_)) {
+    tokens_.pop_back();
+    places_.pop_back();
+    if (placed.layer != Layer::Free) used_.erase(placed.seed);
+    next_ = placed;
+    return ErrorCode::CryptoFailure;
+  }
+  return ErrorCode::Ok;
+}
+
+void Walk::rollback(std::size_t count) noexcept {
+  for (count = std::min(count, tokens_.size()); count > 0; --count) {
+    // The place of the first token taken back is the place that comes next again: it followed from
+    // the tokens before it alone.
+    next_ = places_.back();
+    if (next_.layer != Layer::Free) used_.erase(next_.seed);
+    places_.pop_back();
+    tokens_.pop_back();
+  }
+}
+
+void Walk::reserve(std::size_t tokens) {
+  tokens_.reserve(tokens);
+  places_.reserve(tokens);
+  used_.reserve(tokens);
+}
+
+}  // namespace countermark::marks

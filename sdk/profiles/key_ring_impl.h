@@ -1,0 +1,29 @@
+// What is behind a KeyRing: for the sampler and the detector, which take secrets from it.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "base/wiped.h"
+#include "countermark/key_ring.h"
+#include "keys/secret.h"
+
+namespace countermark {
+
+/// A secret and the profiles that use it.
+struct KeyRingEntry {
+  keys::Secret secret;
+  std::vector<Profile> profiles;
+  /// Fields of the file that this version does not know.
+  base::WipedJson unknown_fields;
+};
+
+struct KeyRing::Impl {
+  std::vector<KeyRingEntry> entries;
+  base::WipedJson unknown_fields = base::WipedJson::object();
+
+  /// The entry and the profile called `id`. Throws Error(UnknownProfile).
+  std::pair<const KeyRingEntry*, const Profile*> find(std::string_view id) const;
+};
+
+}  // namespace countermark

@@ -1,0 +1,47 @@
+// What is behind a Profile: its JSON, and the fields that are asked for often.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+#include "countermark/profile.h"
+#include "marks/countermark_1.h"
+
+namespace countermark {
+
+struct Profile::Impl {
+  /// Everything, the fields that this version does not know included.
+  base::Json json;
+  std::string id;
+  std::string mark;
+  std::string key_id;
+  std::string commitment;
+  std::optional<TokenizerInfo> tokenizer;
+  std::string created;
+  bool active = true;
+  bool accounts = false;
+};
+
+namespace profiles {
+
+/// A profile from its JSON, validated. Throws as Profile::from_json does.
+Profile make(base::Json json);
+
+/// A new profile of the secret behind `commitment`. Throws Error(InvalidOption) or
+/// Error(UnknownMark).
+Profile make(std::string_view id, const ProfileOptions& options, const std::string& commitment);
+
+/// The first token that `profile` cannot have marked: negative, or not below its vocab_size.
+/// Returns tokens.size() where there is none.
+std::size_t first_out_of_range(const Profile& profile, std::span<const TokenId> tokens) noexcept;
+
+/// The parameters of a `countermark/1` profile.
+marks::Countermark1Parameters parameters_of(const Profile& profile);
+
+/// The number of ids that `profile` takes: vocab_size, or 2^31 without a tokenizer.
+std::int64_t id_limit(const Profile& profile) noexcept;
+
+}  // namespace profiles
+}  // namespace countermark
