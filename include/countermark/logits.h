@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace countermark {
 
@@ -15,6 +16,9 @@ class Logits {
   /// A row of float32.
   Logits(std::span<const float> row) noexcept  // NOLINT(google-explicit-constructor): a view
       : data_(row.data()), size_(row.size()), type_(Type::Float32) {}
+
+  Logits(const std::vector<float>& row) noexcept  // NOLINT(google-explicit-constructor)
+      : Logits(std::span<const float>(row)) {}
 
   /// A row of IEEE binary16 or of bfloat16, as their bits.
   static Logits float16(std::span<const std::uint16_t> bits) noexcept {

@@ -50,14 +50,14 @@ struct ProfileOptions {
   std::int64_t narrow_width = 2;
   std::int64_t wide_width = 4;
   /// Out of 65536 contexts, how many are narrow; 0 to 65536.
-  std::optional<std::int64_t> narrow_units;
+  std::optional<std::int64_t> narrow_units = {};
   /// Out of 65536 contexts, how many stay unmarked; 0 to 65536 - narrow_units.
-  std::optional<std::int64_t> free_units;
+  std::optional<std::int64_t> free_units = {};
   /// Tokens at the start of a response that are drawn freely, 0 to 65536, so that answers to the
   /// same prompt differ.
-  std::optional<std::int64_t> free_prefix;
+  std::optional<std::int64_t> free_prefix = {};
   /// Empty: any token id from 0 to 2^31 - 1 is accepted, which catches no mistake. Give it.
-  std::optional<TokenizerInfo> tokenizer;
+  std::optional<TokenizerInfo> tokenizer = {};
 };
 
 /// One deployed mark: its parameters, the tokenizer it is for, and a commitment to the key. Safe

@@ -19,11 +19,11 @@ namespace countermark {
 /// How a response begins.
 struct SequenceOptions {
   /// Whom the wide layer names. Only for a profile with accounts; empty there means "no account".
-  std::optional<std::uint64_t> account;
+  std::optional<std::uint64_t> account = {};
   /// Seeds the free draws alone, never the mark. Empty: random. Give one only to repeat a run.
-  std::optional<std::uint64_t> seed;
+  std::optional<std::uint64_t> seed = {};
   /// Tokens that the response holds already (a migrated or resumed request).
-  std::span<const TokenId> response_so_far;
+  std::span<const TokenId> response_so_far = {};
 };
 
 /// What a batch call did. On failure no sequence has moved and no output was written.

@@ -43,7 +43,8 @@ struct Temporary {
 }  // namespace
 
 WipedString read_file(const std::filesystem::path& path, bool private_only) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // O_NONBLOCK, lest a pipe be waited for; it means nothing for regular files.
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) fail_file("open", path, errno);
   struct stat status = {};
   // Of the open file, not of the path: nobody can swap it in between.

@@ -15,8 +15,15 @@ using Json = nlohmann::ordered_json;
 /// Parses `text`, or throws Error(code) saying that `what` is no JSON and where it breaks off.
 template <typename AnyJson = Json, typename Text>
 AnyJson parse_json(const Text& text, ErrorCode code, std::string_view what) {
+  // What nlohmann parses without recursion it copies and writes with it: a hostile depth would
+  // overflow the stack later.
+  constexpr int deepest = 64;
+  const auto limit_depth = [&](int depth, typename AnyJson::parse_event_t, AnyJson&) {
+    if (depth > deepest) fail(code, what, " is nested deeper than ", deepest, " levels");
+    return true;
+  };
   try {
-    return AnyJson::parse(text.begin(), text.end());
+    return AnyJson::parse(text.begin(), text.end(), limit_depth);
   } catch (const typename AnyJson::parse_error& error) {
     // The exception's own text quotes the input, which may be a secret.
     fail(code, what, " is not valid JSON: it breaks off at byte ", error.byte, " of ", text.size());

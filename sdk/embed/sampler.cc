@@ -143,9 +143,11 @@ BatchStatus Sampler::sample_candidates_batch(std::span<const TokenId> ids,
                                              std::span<const double> weights, std::size_t width,
                                              std::span<Sequence* const> sequences,
                                              std::span<TokenId> tokens) const {
-  if (ids.size() != width * sequences.size() || weights.size() != ids.size()) {
-    return {ErrorCode::SizeMismatch, 0};
-  }
+  // By division: a product could wrap around.
+  const std::size_t count = sequences.size();
+  const bool fits =
+      count == 0 ? ids.empty() : ids.size() % count == 0 && ids.size() / count == width;
+  if (!fits || weights.size() != ids.size()) return {ErrorCode::SizeMismatch, 0};
   return Batch(sequences).sample(
       [&](Sequence::Impl& sequence, std::size_t row) {
         return sequence.select_candidates(ids.subspan(row * width, width),

@@ -63,6 +63,19 @@ void Sequence::Impl::keep_draw(std::span<const embed::Candidate> candidates) noe
     total += weight;
     weighted_logs += weight * std::log(weight);
   }
+  if (!(total > 1e-290 && total < HUGE_VAL)) {
+    // Weights at the ends of what a double holds: their sums are taken anew, of shares of the
+    // largest.
+    double largest = 0.0;
+    for (const embed::Candidate& c : candidates) largest = std::max(largest, c.weight);
+    total = weighted_logs = 0.0;
+    for (const embed::Candidate& c : candidates) {
+      const double share = c.weight / largest;
+      total += share;
+      if (share > 0.0) weighted_logs += share * std::log(share);
+    }
+    chosen_weight /= largest;
+  }
   const double entropy = std::log(total) - weighted_logs / total;
   pending.selected = true;
   pending.token = selection.token();

@@ -29,9 +29,13 @@ void require_id(std::string_view id) {
   }
 }
 
-void require_hex(const std::string& value, std::size_t digits, const char* field) {
+bool is_hex(const std::string& value, std::size_t digits) {
   const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
-  if (value.size() != digits || !std::all_of(value.begin(), value.end(), is_digit)) {
+  return value.size() == digits && std::all_of(value.begin(), value.end(), is_digit);
+}
+
+void require_hex(const std::string& value, std::size_t digits, const char* field) {
+  if (!is_hex(value, digits)) {
     fail(ErrorCode::InvalidProfile, "profile field ", field, " must be ", digits,
          " lower-case hex digits, got \"", value, "\"");
   }
@@ -51,6 +55,23 @@ TokenizerInfo read_tokenizer(const Json& json) {
   }
   require_hex(info.fingerprint, 32, "tokenizer.fingerprint");
   return info;
+}
+
+/// Throws Error(InvalidOption) where the file could not hold `info` or would be refused.
+void require_tokenizer(const TokenizerInfo& info) {
+  constexpr auto code = ErrorCode::InvalidOption;
+  if (!(info.vocab_size >= 2 && info.vocab_size < all_ids)) {
+    fail(code, "tokenizer.vocab_size must be in 2..", all_ids - 1, ", got ", info.vocab_size);
+  }
+  if (!is_hex(info.fingerprint, 32)) {
+    fail(code, "tokenizer.fingerprint must be 32 lower-case hex digits, got ",
+         info.fingerprint.size(), " bytes");
+  }
+  try {
+    Json(info.name).dump();
+  } catch (const Json::exception&) {
+    fail(code, "tokenizer.name must be valid UTF-8");
+  }
 }
 
 Json write_tokenizer(const std::optional<TokenizerInfo>& info) {
@@ -127,6 +148,7 @@ Profile make(std::string_view id, const ProfileOptions& options, const std::stri
   parameters.free_prefix = options.free_prefix.value_or(parameters.free_prefix);
   parameters.accounts = options.accounts;
   parameters.validate();
+  if (options.tokenizer) require_tokenizer(*options.tokenizer);
   Json written = Json::object();
   parameters.write(written);
   return make(Json{{"format", format},

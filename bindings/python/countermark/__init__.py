@@ -1,0 +1,48 @@
+"""Countermark: output watermarking for model providers.
+
+A provider makes a key, marks what its model samples, and later finds the mark in any text, with
+an exact p-value:
+
+>>> import numpy as np, countermark as cm
+>>> ring = cm.KeyRing.generate()
+>>> profile = ring.create_profile("prod")
+>>> sequence = cm.Sampler(ring, "prod").sequence()
+>>> rng = np.random.default_rng(0)
+>>> for _ in range(200):
+...     logits = rng.normal(0, 2, 1000).astype(np.float32)
+...     token = sequence.sample(logits, temperature=1.0)
+>>> cm.Detector(ring).detect(sequence.tokens).verdict
+'marked'
+"""
+
+from countermark._core import (
+    AccountScore,
+    Detection,
+    Detector,
+    KeyRing,
+    Profile,
+    ProfileResult,
+    Sampler,
+    Sequence,
+    SequenceStats,
+    __version__,
+    tokenizer_fingerprint,
+)
+from countermark._errors import CountermarkError
+from countermark.tokenizers import Tokenizer
+
+__all__ = [
+    "AccountScore",
+    "CountermarkError",
+    "Detection",
+    "Detector",
+    "KeyRing",
+    "Profile",
+    "ProfileResult",
+    "Sampler",
+    "Sequence",
+    "SequenceStats",
+    "Tokenizer",
+    "__version__",
+    "tokenizer_fingerprint",
+]

@@ -1,0 +1,1 @@
+"""Countermark in other people's servers. Each module imports its host where it is used."""

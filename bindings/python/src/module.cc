@@ -1,0 +1,632 @@
+// The extension module: checks arguments, releases the GIL, calls the library. Nothing else.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "buffers.h"
+#include "countermark/countermark.h"
+
+namespace countermark::python {
+namespace {
+
+using namespace pybind11::literals;
+
+template <typename... Parts>
+std::string text(const Parts&... parts) {
+  std::ostringstream stream;
+  (stream << ... << parts);
+  return stream.str();
+}
+
+/// The Python class countermark.CountermarkError.
+py::object error_type() {
+  return py::module_::import("countermark._errors").attr("CountermarkError");
+}
+
+py::object from_json(const std::string& json) {
+  return py::module_::import("json").attr("loads")(json);
+}
+
+std::int64_t id_limit(const Profile& profile) {
+  return profile.tokenizer() ? profile.tokenizer()->vocab_size : std::int64_t{1} << 31;
+}
+
+/// A sequence, and whether a call is inside it: the GIL is released there, so that another thread
+/// could come in, and a sequence belongs to one thread at a time.
+struct PySequence {
+  Sequence sequence;
+  Profile profile;
+  bool busy = false;
+
+  PySequence(Sequence s, Profile p) : sequence(std::move(s)), profile(std::move(p)) {}
+};
+
+/// Holds sequences for the length of one call. Made and destroyed with the GIL.
+class Use {
+ public:
+  explicit Use(PySequence& one) : Use(std::vector<PySequence*>{&one}) {}
+  explicit Use(std::vector<PySequence*> sequences) : sequences_(std::move(sequences)) {
+    for (const PySequence* sequence : sequences_) {
+      if (sequence == nullptr) {
+        throw Error(ErrorCode::InvalidOption, "sequences must be a list of Sequence");
+      }
+      if (sequence->busy) {
+        throw Error(ErrorCode::RepeatedSequence,
+                    "a sequence is in use by another thread; it belongs to one at a time");
+      }
+    }
+    for (PySequence* sequence : sequences_) sequence->busy = true;
+    for (PySequence* sequence : sequences_) pointers_.push_back(&sequence->sequence);
+  }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+  ~Use() {
+    for (PySequence* sequence : sequences_) sequence->busy = false;
+  }
+
+  std::span<Sequence* const> sequences() const noexcept { return pointers_; }
+  Sequence& one() const noexcept { return *pointers_.front(); }
+
+ private:
+  std::vector<PySequence*> sequences_;
+  std::vector<Sequence*> pointers_;
+};
+
+/// The value of a row at `i`, for messages.
+float logit_at(const Logits& row, std::size_t i) {
+  if (row.type() == Logits::Type::Float32) return static_cast<const float*>(row.data())[i];
+  const std::uint16_t bits = static_cast<const std::uint16_t*>(row.data())[i];
+  const bool half = row.type() == Logits::Type::Float16;
+  const std::uint16_t exponent = half ? 0x7C00 : 0x7F80;
+  // Only NaN and +inf are asked about.
+  if ((bits & 0x7FFF) > exponent) return NAN;
+  return bits == exponent ? HUGE_VALF : 0.0F;
+}
+
+std::string refusal(ErrorCode code, const Logits& row,
+                    const std::optional<TokenizerInfo>& tokenizer) {
+  if (code == ErrorCode::SizeMismatch && tokenizer) {
+    return text("logits must hold at least vocab_size = ", tokenizer->vocab_size, " values, got ",
+                row.size());
+  }
+  if (code == ErrorCode::InvalidLogits) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const float logit = logit_at(row, i);
+      if (!(logit < HUGE_VALF)) {
+        return text("logits[", i, "] is ", std::isnan(logit) ? "NaN" : "+inf",
+                    "; logits must be finite or -inf");
+      }
+    }
+  }
+  return std::string(error_description(code));
+}
+
+void check(ErrorCode code) {
+  if (code != ErrorCode::Ok) throw Error(code, std::string(error_description(code)));
+}
+
+void check(const BatchStatus& status) {
+  if (!status.ok()) {
+    throw Error(status.code, text("row ", status.row, ": ", error_description(status.code)));
+  }
+}
+
+SamplingOptions options(double temperature, std::int64_t top_k, double top_p, double min_p) {
+  const auto require = [](bool ok, const char* field, auto value, const char* range) {
+    if (!ok)
+      throw Error(ErrorCode::InvalidOption, text(field, " must be ", range, ", got ", value));
+  };
+  require(temperature >= 0.0 && temperature < HUGE_VAL, "temperature", temperature,
+          "finite and 0 or more");
+  require(top_k >= 0, "top_k", top_k, "0 (off) or more");
+  require(top_p > 0.0 && top_p <= 1.0, "top_p", top_p, "in (0, 1]");
+  require(min_p >= 0.0 && min_p <= 1.0, "min_p", min_p, "in [0, 1]");
+  return {temperature, top_k, top_p, min_p};
+}
+
+Start start_of(const std::optional<std::string>& start) {
+  if (!start) return Start::Both;
+  if (*start == "unknown") return Start::Unknown;
+  if (*start == "response") return Start::Response;
+  throw Error(ErrorCode::InvalidOption,
+              text("start must be \"unknown\", \"response\" or None (both), got \"", *start, "\""));
+}
+
+Purpose purpose_of(const std::string& purpose) {
+  if (purpose == "balanced") return Purpose::Balanced;
+  if (purpose == "distillation") return Purpose::Distillation;
+  if (purpose == "provenance") return Purpose::Provenance;
+  throw Error(ErrorCode::InvalidOption,
+              text("purpose must be \"balanced\", \"distillation\" or \"provenance\", got \"",
+                   purpose, "\""));
+}
+
+ProfileOptions profile_options(const std::string& mark, bool accounts, const std::string& purpose,
+                               std::int64_t narrow_width, std::int64_t wide_width,
+                               std::optional<std::int64_t> narrow_units,
+                               std::optional<std::int64_t> free_units,
+                               std::optional<std::int64_t> free_prefix,
+                               const py::object& tokenizer) {
+  ProfileOptions result;
+  result.mark = mark;
+  result.accounts = accounts;
+  result.purpose = purpose_of(purpose);
+  result.narrow_width = narrow_width;
+  result.wide_width = wide_width;
+  result.narrow_units = narrow_units;
+  result.free_units = free_units;
+  result.free_prefix = free_prefix;
+  if (!tokenizer.is_none()) {
+    const py::dict info = py::module_::import("countermark.tokenizers").attr("describe")(tokenizer);
+    result.tokenizer =
+        TokenizerInfo{info["name"].cast<std::string>(), info["vocab_size"].cast<std::int64_t>(),
+                      info["fingerprint"].cast<std::string>()};
+  }
+  return result;
+}
+
+/// A row's refusal names what is wrong with the row.
+template <typename Draw>
+TokenId draw_from_logits(PySequence& self, py::handle logits, const Draw& draw) {
+  const LogitRows rows(logits, 1);
+  const Logits& row = rows.rows().front();
+  ErrorCode code;
+  TokenId token = 0;
+  {
+    const Use use(self);
+    const py::gil_scoped_release release;
+    code = draw(use.one(), row, token);
+  }
+  if (code != ErrorCode::Ok) throw Error(code, refusal(code, row, self.profile.tokenizer()));
+  return token;
+}
+
+py::array_t<double> weights_of(py::handle object) {
+  auto weights = py::array_t<double, py::array::c_style | py::array::forcecast>::ensure(
+      py::reinterpret_borrow<py::object>(object));
+  if (!weights) {
+    PyErr_Clear();
+    throw Error(ErrorCode::InvalidWeights, "weights must be an array of real numbers");
+  }
+  return weights;
+}
+
+/// Candidate ids of any integer type, refused rather than wrapped where they do not fit.
+std::vector<TokenId> flat_ids(py::handle object) {
+  const py::object flat = py::module_::import("numpy").attr("asarray")(object).attr("reshape")(-1);
+  const TokenIds ids(flat, "ids");
+  return {ids.ids().begin(), ids.ids().end()};
+}
+
+TokenId select_candidates(PySequence& self, py::handle ids, py::handle weights) {
+  const TokenIds token_ids(ids, "ids");
+  const auto values = weights_of(weights);
+  if (token_ids.ids().size() != static_cast<std::size_t>(values.size())) {
+    throw Error(ErrorCode::SizeMismatch,
+                text("ids has ", token_ids.ids().size(), " entries and weights ", values.size()));
+  }
+  const Use use(self);
+  TokenId token = 0;
+  check(use.one().select_candidates(
+      token_ids.ids(), {values.data(), static_cast<std::size_t>(values.size())}, token));
+  return token;
+}
+
+void observe(PySequence& self, std::int64_t token) {
+  const Use use(self);
+  const std::int64_t limit = id_limit(self.profile);
+  const bool fits = token >= 0 && token < limit;
+  const ErrorCode code =
+      fits ? use.one().observe(static_cast<TokenId>(token)) : ErrorCode::TokenOutOfRange;
+  if (code == ErrorCode::TokenOutOfRange) {
+    throw Error(code, text("token is ", token, ", and a token id must be in 0..", limit - 1));
+  }
+  check(code);
+}
+
+py::array_t<TokenId> as_array(std::span<const TokenId> tokens) {
+  return py::array_t<TokenId>(static_cast<py::ssize_t>(tokens.size()), tokens.data());
+}
+
+py::array_t<TokenId> sample_batch(const Sampler& self, py::handle logits,
+                                  std::vector<PySequence*> sequences, double temperature,
+                                  std::int64_t top_k, double top_p, double min_p) {
+  const SamplingOptions how = options(temperature, top_k, top_p, min_p);
+  const LogitRows rows(logits, 2);
+  if (rows.rows().size() != sequences.size()) {
+    throw Error(ErrorCode::SizeMismatch, text("logits has ", rows.rows().size(), " rows for ",
+                                              sequences.size(), " sequences"));
+  }
+  std::vector<TokenId> tokens(sequences.size());
+  BatchStatus status;
+  {
+    const Use use(std::move(sequences));
+    const py::gil_scoped_release release;
+    status = self.sample_batch(rows.rows(), use.sequences(), how, tokens);
+  }
+  if (!status.ok()) {
+    const std::string why =
+        status.row < rows.rows().size()
+            ? refusal(status.code, rows.rows()[status.row], self.profile().tokenizer())
+            : std::string(error_description(status.code));
+    throw Error(status.code, text("row ", status.row, ": ", why));
+  }
+  return as_array(tokens);
+}
+
+py::array_t<TokenId> sample_candidates_batch(const Sampler& self, py::handle ids,
+                                             py::handle weights,
+                                             std::vector<PySequence*> sequences) {
+  const auto values = weights_of(weights);
+  if (values.ndim() != 2 || static_cast<std::size_t>(values.shape(0)) != sequences.size()) {
+    throw Error(ErrorCode::SizeMismatch,
+                text("weights must have the shape [", sequences.size(), ", width]"));
+  }
+  const std::vector<TokenId> token_ids = flat_ids(ids);
+  std::vector<TokenId> tokens(sequences.size());
+  BatchStatus status;
+  {
+    const Use use(std::move(sequences));
+    const py::gil_scoped_release release;
+    status = self.sample_candidates_batch(
+        token_ids, {values.data(), static_cast<std::size_t>(values.size())},
+        static_cast<std::size_t>(values.shape(1)), use.sequences(), tokens);
+  }
+  check(status);
+  return as_array(tokens);
+}
+
+void observe_batch(const Sampler& self, std::vector<PySequence*> sequences, py::handle tokens) {
+  const TokenIds ids(tokens, "tokens");
+  if (ids.ids().size() != sequences.size()) {
+    throw Error(ErrorCode::SizeMismatch, text("tokens has ", ids.ids().size(), " entries for ",
+                                              sequences.size(), " sequences"));
+  }
+  const Use use(std::move(sequences));
+  check(self.observe_batch(use.sequences(), ids.ids()));
+}
+
+py::tuple placements(const Sampler&, std::vector<PySequence*> sequences) {
+  const Use use(std::move(sequences));
+  const auto size = static_cast<py::ssize_t>(use.sequences().size());
+  py::array_t<std::uint8_t> layer(size);
+  py::array_t<std::uint64_t> k1(size), k2(size), a1(size), a2(size);
+  for (py::ssize_t i = 0; i < size; ++i) {
+    const Placement placement = use.sequences()[static_cast<std::size_t>(i)]->placement();
+    layer.mutable_at(i) = static_cast<std::uint8_t>(placement.layer);
+    k1.mutable_at(i) = placement.k1;
+    k2.mutable_at(i) = placement.k2;
+    a1.mutable_at(i) = placement.a1;
+    a2.mutable_at(i) = placement.a2;
+  }
+  return py::make_tuple(layer, k1, k2, a1, a2);
+}
+
+std::vector<Detection> detect_many(const Detector& self, const py::iterable& texts,
+                                   unsigned threads, const std::optional<std::string>& start) {
+  std::vector<std::unique_ptr<TokenIds>> kept;
+  std::vector<std::span<const TokenId>> views;
+  for (const py::handle item : texts) {
+    kept.push_back(std::make_unique<TokenIds>(item, "token_ids"));
+    views.push_back(kept.back()->ids());
+  }
+  const Start from = start_of(start);
+  const py::gil_scoped_release release;
+  return self.detect_many(views, from, threads);
+}
+
+Detection detect(const Detector& self, py::handle token_ids,
+                 const std::optional<std::string>& start) {
+  const TokenIds ids(token_ids, "token_ids");
+  const Start from = start_of(start);
+  const py::gil_scoped_release release;
+  return self.detect(ids.ids(), from);
+}
+
+py::object tokenizer_dict(const Profile& profile) {
+  if (!profile.tokenizer()) return py::none();
+  const TokenizerInfo& info = *profile.tokenizer();
+  return py::dict("name"_a = info.name, "vocab_size"_a = info.vocab_size,
+                  "fingerprint"_a = info.fingerprint);
+}
+
+std::string start_name(Start start) { return start == Start::Response ? "response" : "unknown"; }
+
+std::string fingerprint(const py::iterable& vocabulary) {
+  std::vector<std::pair<TokenId, std::string>> entries;
+  for (const py::handle item : vocabulary) {
+    entries.push_back(item.cast<std::pair<TokenId, std::string>>());
+  }
+  return tokenizer_fingerprint(entries);
+}
+
+void bind_profiles(py::module_& m) {
+  py::class_<Profile>(m, "Profile")
+      .def_static("from_json", &Profile::from_json, "json"_a)
+      .def("to_json", &Profile::to_json)
+      .def_property_readonly("id", &Profile::id)
+      .def_property_readonly("mark", &Profile::mark)
+      .def_property_readonly("parameters",
+                             [](const Profile& p) { return from_json(p.parameters_json()); })
+      .def_property_readonly("key_id", &Profile::key_id)
+      .def_property_readonly("commitment", &Profile::commitment)
+      .def_property_readonly("tokenizer", &tokenizer_dict)
+      .def_property_readonly("created", &Profile::created)
+      .def_property_readonly("status",
+                             [](const Profile& p) { return p.is_active() ? "active" : "retired"; })
+      .def_property_readonly("accounts", &Profile::has_accounts)
+      .def("__eq__", [](const Profile& a, const Profile& b) { return a.to_json() == b.to_json(); })
+      .def("__hash__", [](const Profile& p) { return py::hash(py::str(p.to_json())); })
+      .def(py::pickle([](const Profile& p) { return p.to_json(); },
+                      [](const std::string& json) { return Profile::from_json(json); }))
+      .def("__repr__", [](const Profile& p) {
+        return text("<Profile ", p.id(), " ", p.mark(), " key ", p.key_id(), ">");
+      });
+
+  const ProfileOptions defaults;
+  py::class_<KeyRing>(m, "KeyRing")
+      .def_static("generate", &KeyRing::generate)
+      .def_static(
+          "open",
+          [](const std::filesystem::path& path, const std::optional<std::string>& passphrase,
+             bool allow_readable) {
+            if (passphrase) {
+              throw Error(ErrorCode::UnsupportedFormat,
+                          "this version does not open sealed key rings; leave passphrase out");
+            }
+            return KeyRing::open(path, {.allow_readable_by_others = allow_readable});
+          },
+          "path"_a, "passphrase"_a = py::none(), py::kw_only(), "allow_readable"_a = false)
+      .def("save", &KeyRing::save, "path"_a)
+      .def(
+          "create_profile",
+          [](KeyRing& ring, const std::string& id, const std::string& mark, bool accounts,
+             const std::string& purpose, std::int64_t narrow_width, std::int64_t wide_width,
+             std::optional<std::int64_t> narrow_units, std::optional<std::int64_t> free_units,
+             std::optional<std::int64_t> free_prefix, const py::object& tokenizer) {
+            return ring.create_profile(
+                id, profile_options(mark, accounts, purpose, narrow_width, wide_width, narrow_units,
+                                    free_units, free_prefix, tokenizer));
+          },
+          "id"_a, "mark"_a = defaults.mark, "accounts"_a = defaults.accounts,
+          "purpose"_a = "balanced", "narrow_width"_a = defaults.narrow_width,
+          "wide_width"_a = defaults.wide_width, "narrow_units"_a = py::none(),
+          "free_units"_a = py::none(), "free_prefix"_a = py::none(), "tokenizer"_a = py::none())
+      .def(
+          "import_secret",
+          [](KeyRing& ring, const std::string& id, const py::buffer& secret,
+             const std::string& mark, bool accounts, const std::string& purpose,
+             std::int64_t narrow_width, std::int64_t wide_width,
+             std::optional<std::int64_t> narrow_units, std::optional<std::int64_t> free_units,
+             std::optional<std::int64_t> free_prefix, const py::object& tokenizer) {
+            const py::buffer_info bytes = secret.request();
+            return ring.import_secret(
+                id,
+                {static_cast<const std::uint8_t*>(bytes.ptr),
+                 static_cast<std::size_t>(bytes.size * bytes.itemsize)},
+                profile_options(mark, accounts, purpose, narrow_width, wide_width, narrow_units,
+                                free_units, free_prefix, tokenizer));
+          },
+          "id"_a, "secret"_a, "mark"_a = defaults.mark, "accounts"_a = defaults.accounts,
+          "purpose"_a = "balanced", "narrow_width"_a = defaults.narrow_width,
+          "wide_width"_a = defaults.wide_width, "narrow_units"_a = py::none(),
+          "free_units"_a = py::none(), "free_prefix"_a = py::none(), "tokenizer"_a = py::none())
+      .def("retire", &KeyRing::retire, "id"_a)
+      .def("profile", &KeyRing::profile, "id"_a)
+      .def_property_readonly("profiles", &KeyRing::profiles)
+      .def("__repr__", [](const KeyRing& ring) {
+        return text("<KeyRing of ", ring.profiles().size(), " profiles>");
+      });
+
+  m.def("tokenizer_fingerprint", &fingerprint, "vocabulary"_a);
+}
+
+void bind_sampling(py::module_& m) {
+  py::class_<SequenceStats>(m, "SequenceStats")
+      .def_readonly("tokens", &SequenceStats::tokens)
+      .def_readonly("marked", &SequenceStats::marked)
+      .def_readonly("free", &SequenceStats::free)
+      .def_readonly("greedy", &SequenceStats::greedy)
+      .def_readonly("forced", &SequenceStats::forced)
+      .def_readonly("entropy_bits", &SequenceStats::entropy_bits)
+      .def_readonly("expected_log10_p", &SequenceStats::expected_log10_p)
+      .def_property_readonly("is_marked", &SequenceStats::is_marked)
+      .def("as_dict",
+           [](const SequenceStats& s) {
+             return py::dict("is_marked"_a = s.is_marked(), "tokens"_a = s.tokens,
+                             "marked"_a = s.marked, "free"_a = s.free, "greedy"_a = s.greedy,
+                             "forced"_a = s.forced, "entropy_bits"_a = s.entropy_bits,
+                             "expected_log10_p"_a = s.expected_log10_p);
+           })
+      .def("__repr__", [](const SequenceStats& s) {
+        return text("<SequenceStats ", s.is_marked() ? "" : "NOT MARKED, ", "tokens=", s.tokens,
+                    " marked=", s.marked, " free=", s.free, " greedy=", s.greedy,
+                    " forced=", s.forced, ">");
+      });
+
+  const SamplingOptions defaults;
+  py::class_<PySequence>(m, "Sequence")
+      .def(
+          "select",
+          [](PySequence& self, py::handle logits, double temperature, std::int64_t top_k,
+             double top_p, double min_p) {
+            const SamplingOptions how = options(temperature, top_k, top_p, min_p);
+            return draw_from_logits(self, logits,
+                                    [&](const Sequence& s, const Logits& row, TokenId& token) {
+                                      return s.select(row, how, token);
+                                    });
+          },
+          "logits"_a, py::kw_only(), "temperature"_a = defaults.temperature,
+          "top_k"_a = defaults.top_k, "top_p"_a = defaults.top_p, "min_p"_a = defaults.min_p)
+      .def(
+          "sample",
+          [](PySequence& self, py::handle logits, double temperature, std::int64_t top_k,
+             double top_p, double min_p) {
+            const SamplingOptions how = options(temperature, top_k, top_p, min_p);
+            return draw_from_logits(self, logits,
+                                    [&](Sequence& s, const Logits& row, TokenId& token) {
+                                      return s.sample(row, how, token);
+                                    });
+          },
+          "logits"_a, py::kw_only(), "temperature"_a = defaults.temperature,
+          "top_k"_a = defaults.top_k, "top_p"_a = defaults.top_p, "min_p"_a = defaults.min_p)
+      .def("select_candidates", &select_candidates, "ids"_a, "weights"_a)
+      .def("observe", &observe, "token"_a)
+      .def(
+          "rollback",
+          [](PySequence& self, std::int64_t count) {
+            if (count < 0 || static_cast<std::uint64_t>(count) > self.sequence.size()) {
+              throw Error(ErrorCode::InvalidOption,
+                          text("count must be in 0..", self.sequence.size(), ", got ", count));
+            }
+            Use(self).one().rollback(static_cast<std::size_t>(count));
+          },
+          "count"_a)
+      .def(
+          "fork",
+          [](PySequence& self, std::optional<std::uint64_t> seed) {
+            return std::make_unique<PySequence>(Use(self).one().fork(seed), self.profile);
+          },
+          "seed"_a = py::none())
+      .def_property_readonly("stats", [](PySequence& self) { return Use(self).one().stats(); })
+      .def_property_readonly("tokens",
+                             [](PySequence& self) { return as_array(Use(self).one().tokens()); })
+      .def("__len__", [](PySequence& self) { return Use(self).one().size(); })
+      .def("__repr__", [](PySequence& self) {
+        return text("<Sequence of ", Use(self).one().size(), " tokens, profile ", self.profile.id(),
+                    ">");
+      });
+
+  py::class_<Sampler>(m, "Sampler")
+      .def(py::init<const KeyRing&, const std::string&>(), "ring"_a, "profile"_a)
+      .def_property_readonly("profile", &Sampler::profile)
+      .def(
+          "sequence",
+          [](const Sampler& self, std::optional<std::uint64_t> account,
+             std::optional<std::uint64_t> seed, py::handle response_so_far) {
+            const TokenIds so_far(response_so_far, "response_so_far");
+            return std::make_unique<PySequence>(
+                self.sequence({.account = account, .seed = seed, .response_so_far = so_far.ids()}),
+                self.profile());
+          },
+          "account"_a = py::none(), "seed"_a = py::none(), "response_so_far"_a = py::tuple())
+      .def("sample_batch", &sample_batch, "logits"_a, "sequences"_a, py::kw_only(),
+           "temperature"_a = defaults.temperature, "top_k"_a = defaults.top_k,
+           "top_p"_a = defaults.top_p, "min_p"_a = defaults.min_p)
+      .def("sample_candidates_batch", &sample_candidates_batch, "ids"_a, "weights"_a, "sequences"_a)
+      .def("observe_batch", &observe_batch, "sequences"_a, "tokens"_a)
+      .def("placements", &placements, "sequences"_a)
+      .def("__repr__",
+           [](const Sampler& self) { return text("<Sampler ", self.profile().id(), ">"); });
+}
+
+void bind_detection(py::module_& m) {
+  py::class_<ProfileResult>(m, "ProfileResult")
+      .def_readonly("profile", &ProfileResult::profile)
+      .def_readonly("scored", &ProfileResult::scored)
+      .def_readonly("score", &ProfileResult::score)
+      .def_readonly("log10_p", &ProfileResult::log10_p)
+      .def_readonly("log10_p_adjusted", &ProfileResult::log10_p_adjusted)
+      .def_readonly("log10_e", &ProfileResult::log10_e)
+      .def_readonly("is_marked", &ProfileResult::is_marked)
+      .def_property_readonly("start", [](const ProfileResult& r) { return start_name(r.start); })
+      .def("__repr__", [](const ProfileResult& r) {
+        return text("<ProfileResult ", r.profile, " log10_p=", r.log10_p, ">");
+      });
+
+  py::class_<Detection>(m, "Detection")
+      .def_property_readonly("verdict", [](const Detection& d) { return verdict_name(d.verdict); })
+      .def_readonly("log10_p", &Detection::log10_p)
+      .def_readonly("log10_e", &Detection::log10_e)
+      .def_readonly("scored", &Detection::scored)
+      .def_readonly("tested", &Detection::tested)
+      .def_readonly("log10_threshold", &Detection::log10_threshold)
+      .def_readonly("results", &Detection::results)
+      .def_property_readonly("profile",
+                             [](const Detection& d) -> std::optional<std::string> {
+                               if (d.profile.empty()) return std::nullopt;
+                               return d.profile;
+                             })
+      .def_property_readonly("best", [](const Detection& d) { return d.results[d.best]; })
+      .def_property_readonly("token_scores",
+                             [](const Detection& d) {
+                               return py::array_t<double>(
+                                   static_cast<py::ssize_t>(d.token_scores.size()),
+                                   d.token_scores.data());
+                             })
+      .def("to_json", [](const Detection& d) { return to_json(d); })
+      .def("__repr__", [](const Detection& d) {
+        return text("<Detection ", verdict_name(d.verdict), " log10_p=", d.log10_p,
+                    " scored=", d.scored, ">");
+      });
+
+  py::class_<AccountScore>(m, "AccountScore")
+      .def_readonly("scored", &AccountScore::scored)
+      .def_readonly("score", &AccountScore::score)
+      .def_readonly("log10_p", &AccountScore::log10_p)
+      .def("__repr__", [](const AccountScore& s) {
+        return text("<AccountScore log10_p=", s.log10_p, " scored=", s.scored, ">");
+      });
+
+  py::class_<Detector>(m, "Detector")
+      .def(py::init([](const KeyRing& ring, const std::optional<std::vector<std::string>>& profiles,
+                       double false_positive_rate) {
+             const DetectorOptions how{false_positive_rate};
+             return profiles ? Detector(ring, *profiles, how) : Detector(ring, how);
+           }),
+           "ring"_a, "profiles"_a = py::none(), py::kw_only(),
+           "false_positive_rate"_a = DetectorOptions{}.false_positive_rate)
+      .def("detect", &detect, "token_ids"_a, "start"_a = py::none())
+      .def("detect_many", &detect_many, "texts"_a, "threads"_a = 0, "start"_a = py::none())
+      .def(
+          "detect_text",
+          [](const Detector& self, const std::string& string, const py::object& tokenizer,
+             const std::optional<std::string>& start) {
+            const py::object encode =
+                py::module_::import("countermark.tokenizers").attr("encode_for");
+            return detect(self, encode(self.profiles(), string, tokenizer), start);
+          },
+          "text"_a, "tokenizer"_a, "start"_a = py::none())
+      .def(
+          "score_account",
+          [](const Detector& self, py::handle token_ids, const std::string& profile,
+             std::optional<std::uint64_t> account, const std::optional<std::string>& start) {
+            const TokenIds ids(token_ids, "token_ids");
+            const Start from = start_of(start);
+            const py::gil_scoped_release release;
+            return self.score_account(ids.ids(), profile, account, from);
+          },
+          "token_ids"_a, "profile"_a, "account"_a, "start"_a = py::none())
+      .def_property_readonly("profiles", &Detector::profiles)
+      .def("__repr__", [](const Detector& self) {
+        return text("<Detector of ", self.profiles().size(), " profiles>");
+      });
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+  py::register_exception_translator([](std::exception_ptr pointer) {
+    try {
+      if (pointer) std::rethrow_exception(pointer);
+    } catch (const Error& error) {
+      const py::object type = error_type();
+      const py::object value = type(error.what(), std::string(error_name(error.code())));
+      PyErr_SetObject(type.ptr(), value.ptr());
+    }
+  });
+  bind_profiles(m);
+  bind_sampling(m);
+  bind_detection(m);
+  m.attr("__version__") = std::string(version());
+}
+
+}  // namespace countermark::python
