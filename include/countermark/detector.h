@@ -27,7 +27,7 @@ enum class Verdict {
 enum class Start {
   Unknown,   ///< The text may begin anywhere in a response: score everything.
   Response,  ///< The text is a whole response: skip the free prefix.
-  Both,      ///< Try both and pay for both (a factor of 2; nothing without a free prefix).
+  Both,      ///< Try both and pay for both, exactly: a factor of 2 at most.
 };
 
 struct DetectorOptions {

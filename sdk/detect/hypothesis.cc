@@ -8,6 +8,7 @@
 #include "prf/mix.h"
 #include "stats/evidence.h"
 #include "stats/gamma_tail.h"
+#include "stats/nested_tail.h"
 #include "stats/sum.h"
 
 namespace countermark::detect {
@@ -62,9 +63,9 @@ Evidence weigh(const marks::Countermark1& mark, std::vector<double> scores, Star
   Evidence response = sum_scores(scores, prefix);
   response.start = Start::Response;
   if (start == Start::Both) {
-    // The better of two p-values costs a factor of 2; the mean of two e-values is one.
+    // The better of two p-values is paid for; the mean of two e-values is one.
     const double log10_p =
-        std::min(0.0, std::min(unknown.log10_p, response.log10_p) + std::log10(2.0));
+        stats::log10_nested_tail(response.scored, response.score, unknown.scored, unknown.score);
     const double both[] = {unknown.log10_e, response.log10_e};
     const double log10_e = stats::log10_mean(both);
     if (unknown.log10_p < response.log10_p) response = unknown;

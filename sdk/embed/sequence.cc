@@ -10,7 +10,7 @@
 #include "embed/random_seed.h"
 #include "embed/sequence_impl.h"
 #include "profiles/profile_impl.h"
-#include "stats/gamma_tail.h"
+#include "stats/nested_tail.h"
 #include "stats/harmonic.h"
 #include "stats/sum.h"
 
@@ -236,12 +236,8 @@ SequenceStats Sequence::stats() const {
     ++rest_scored;
   }
   if (stats.marked > 0) {
-    const auto tail = [](std::size_t n, const stats::Sum& sum) {
-      return stats::log10_gamma_tail(static_cast<double>(n), sum.value());
-    };
-    const bool two_starts = impl_->sampler->mark.parameters().free_prefix > 0;
-    const double best = std::min(tail(all_scored, all), tail(rest_scored, rest));
-    stats.expected_log10_p = std::min(0.0, best + (two_starts ? std::log10(2.0) : 0.0));
+    stats.expected_log10_p =
+        stats::log10_nested_tail(rest_scored, rest.value(), all_scored, all.value());
   }
   return stats;
 }

@@ -1,0 +1,56 @@
+#include "stats/nested_tail.h"
+
+#include <algorithm>
+#include <boost/math/special_functions/gamma.hpp>
+#include <boost/math/tools/roots.hpp>
+#include <cmath>
+#include <cstdint>
+#include <numbers>
+#include <vector>
+
+#include "stats/gamma_tail.h"
+
+namespace countermark::stats {
+namespace {
+
+/// The x >= 0 where log10_gamma_tail(n, x) is `log10_tail`.
+double inverse_log10_gamma_tail(double n, double log10_tail) {
+  const auto excess = [&](double x) { return log10_gamma_tail(n, x) - log10_tail; };
+  // The tail is at least e^-x for n >= 1, and above n it falls faster than any power.
+  double high = n + 1.0;
+  while (excess(high) > 0.0) high *= 2.0;
+  std::uintmax_t iterations = 200;
+  const auto [low, up] = boost::math::tools::toms748_solve(
+      excess, 0.0, high, boost::math::tools::eps_tolerance<double>(52), iterations);
+  return 0.5 * (low + up);
+}
+
+double log10_poisson(double count, double mean) {
+  return (count * std::log(mean) - mean - boost::math::lgamma(count + 1.0)) / std::numbers::ln10;
+}
+
+}  // namespace
+
+double log10_nested_tail(std::size_t part_n, double part, std::size_t whole_n, double whole) {
+  const auto n = static_cast<double>(whole_n);
+  const auto k = static_cast<double>(part_n);
+  const double of_whole = log10_gamma_tail(n, whole);
+  // One test alone: there is nothing to pay for.
+  if (part_n == 0 || part_n == whole_n) return of_whole;
+  const double of_part = log10_gamma_tail(k, part);
+  const double least = std::min(of_whole, of_part);
+  if (least >= 0.0) return 0.0;
+
+  const double b = of_whole == least ? whole : inverse_log10_gamma_tail(n, least);
+  const double a = of_part == least ? part : inverse_log10_gamma_tail(k, least);
+  std::vector<double> terms = {least};
+  for (double j = k; j < n; j += 1.0) {
+    terms.push_back(log10_poisson(j, a) + log10_gamma_tail(n - j, b - a));
+  }
+  const double largest = *std::max_element(terms.begin(), terms.end());
+  double sum = 0.0;
+  for (const double term : terms) sum += std::pow(10.0, term - largest);
+  return std::clamp(largest + std::log10(sum), least, std::min(0.0, least + std::log10(2.0)));
+}
+
+}  // namespace countermark::stats
