@@ -56,8 +56,10 @@ def main() -> int:
         text = tokenizer.decode(row[prompt.shape[1] :], skip_special_tokens=True)
         detection = detector.detect_text(text, tokenizer)
         found += detection.verdict == "marked"
-        print(f"{text[:70]!r}...\n  {detection.verdict}: log10 p = {detection.log10_p:.1f} "
-              f"(expected {sequence.stats.expected_log10_p:.1f}), {sequence.stats}")
+        print(
+            f"{text[:70]!r}...\n  {detection.verdict}: log10 p = {detection.log10_p:.1f} "
+            f"(expected {sequence.stats.expected_log10_p:.1f}), {sequence.stats}"
+        )
     print(f"{found} of {arguments.answers} answers are found from their text")
     return 0 if found == arguments.answers else 1
 

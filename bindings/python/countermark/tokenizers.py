@@ -143,14 +143,14 @@ def describe(tokenizer: Any) -> dict[str, Any]:
     if isinstance(tokenizer, Mapping):
         missing = {"name", "vocab_size", "fingerprint"} - set(tokenizer)
         if missing:
-            raise CountermarkError(f"tokenizer lacks {', '.join(sorted(missing))}", "invalid_option")
+            raise CountermarkError(
+                f"tokenizer lacks {', '.join(sorted(missing))}", "invalid_option"
+            )
         return dict(tokenizer)
     return _as_tokenizer(tokenizer).info()
 
 
-def encode_for(
-    profiles: Sequence[Profile], text: str, tokenizer: Any
-) -> npt.NDArray[np.int32]:
+def encode_for(profiles: Sequence[Profile], text: str, tokenizer: Any) -> npt.NDArray[np.int32]:
     """Encode ``text`` to be tested against ``profiles``.
 
     A :class:`Tokenizer` knows its fingerprint, so that a foreign one is refused.
@@ -278,11 +278,10 @@ class _Tiktoken(_Backend):
         return ids, list(zip(starts, [*starts[1:], len(text)], strict=True))
 
     def vocabulary(self) -> dict[int, bytes]:
-        special = {self.tokenizer.encode_single_token(t): t for t in self.tokenizer.special_tokens_set}
-        ordinary = {
-            i: token
-            for i, token in enumerate(self.tokenizer.token_byte_values())
+        special = {
+            self.tokenizer.encode_single_token(t): t for t in self.tokenizer.special_tokens_set
         }
+        ordinary = dict(enumerate(self.tokenizer.token_byte_values()))
         return ordinary | {i: token.encode() for i, token in special.items()}
 
 
@@ -312,7 +311,9 @@ def _load_folder(folder: Path) -> Tokenizer:
             )
             # The class is a shell around the tokenizer that all others are.
             return Tokenizer(byte_level._tokenizer, folder.name)
-    found = [p for p in folder.iterdir() if p.name.endswith((".json", ".model", ".tiktoken", ".v3"))]
+    found = [
+        p for p in folder.iterdir() if p.name.endswith((".json", ".model", ".tiktoken", ".v3"))
+    ]
     if len(found) == 1:
         return Tokenizer(_load_file(found[0], None), folder.name)
     raise CountermarkError(
@@ -332,7 +333,9 @@ def _load_file(path: Path, pattern: str | None) -> Any:
     except CountermarkError:
         raise
     except Exception as error:  # each library raises its own kinds
-        raise CountermarkError(f"cannot read the tokenizer {path}: {error}", "file_failure") from error
+        raise CountermarkError(
+            f"cannot read the tokenizer {path}: {error}", "file_failure"
+        ) from error
 
 
 def _load_tiktoken(path: Path, pattern: str | None) -> Any:
@@ -341,8 +344,8 @@ def _load_tiktoken(path: Path, pattern: str | None) -> Any:
     pattern = pattern or _TIKTOKEN_PATTERNS.get(len(ranks))
     if pattern is None:
         raise CountermarkError(
-            f"{path} holds {len(ranks)} tokens, which is no vocabulary whose word pattern is known; "
-            "give pattern=",
+            f"{path} holds {len(ranks)} tokens, and the word pattern of such a vocabulary is not "
+            "known: give pattern=",
             "invalid_option",
         )
     return tiktoken.Encoding(path.stem, pat_str=pattern, mergeable_ranks=ranks, special_tokens={})

@@ -61,7 +61,7 @@ class MarkingProcessor(LogitsProcessor):  # type: ignore[misc]
         self._seen: torch.Tensor | None = None
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Draw a token for each row of ``scores`` [batch, vocab] and leave only its score finite."""
+        """Draw a token for each row of ``scores`` [batch, vocab]; leave only its score finite."""
         if self._seen is None:
             self._begin(len(input_ids))
         else:
