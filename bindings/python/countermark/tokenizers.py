@@ -278,11 +278,13 @@ class _Tiktoken(_Backend):
         return ids, list(zip(starts, [*starts[1:], len(text)], strict=True))
 
     def vocabulary(self) -> dict[int, bytes]:
-        special = {
-            self.tokenizer.encode_single_token(t): t for t in self.tokenizer.special_tokens_set
+        tokens = [*self.tokenizer.token_byte_values(), *self.tokenizer.special_tokens_set]
+        return {
+            self.tokenizer.encode_single_token(token): token
+            if isinstance(token, bytes)
+            else token.encode()
+            for token in tokens
         }
-        ordinary = dict(enumerate(self.tokenizer.token_byte_values()))
-        return ordinary | {i: token.encode() for i, token in special.items()}
 
 
 def _backend_of(tokenizer: Any) -> _Backend:

@@ -588,7 +588,7 @@ void bind_detection(py::module_& m) {
       .def("detect_many", &detect_many, "texts"_a, "threads"_a = 0, "start"_a = py::none())
       .def(
           "detect_text",
-          [](const Detector& self, const std::string& string, const py::object& tokenizer,
+          [](const Detector& self, const py::object& string, const py::object& tokenizer,
              const std::optional<std::string>& start) {
             const py::object encode =
                 py::module_::import("countermark.tokenizers").attr("encode_for");
