@@ -2,7 +2,8 @@
 
     python bench/power.py MODEL_FOLDER [--keys 20] [--answers 48] [--tokens 200]
 
-Prints the table of docs/measurements.md. Each key is a set of answers of its own: their medians
+Prints the table of docs/measurements.md. "Whole" is told that the text is a whole response; the other
+columns are not, and pay for both starts. Each key is a set of answers of its own: their medians
 vary by key, because answers under one key share their frequent narrow contexts.
 """
 
@@ -26,6 +27,7 @@ class Power:
     """log10 p of the answers under one key."""
 
     ids: list[float]
+    whole: list[float]
     text: list[float]
     expected: list[float]
     scored: list[int]
@@ -39,10 +41,12 @@ def measure(model: Model, settings: Settings, key: int, answers: int, tokens: in
         cm.Sampler(ring, "test"), model.start(answers), tokens, settings, seed=key
     )
     from_ids = detector.detect_many(ids)
+    whole = detector.detect_many(ids, start="response")
     texts = [model.tokenizer.decode(row) for row in ids]
     from_text = [detector.detect_text(text, model.tokenizer) for text in texts]
     return Power(
         [d.log10_p for d in from_ids],
+        [d.log10_p for d in whole],
         [d.log10_p for d in from_text],
         [s.stats.expected_log10_p for s in sequences],
         [d.scored for d in from_ids],
@@ -61,9 +65,9 @@ def main() -> None:
 
     print(
         "| temperature, top-p | scored | median -log10 p, ids | by key: least, most | worst tenth "
-        "| from text | expected |"
+        "| whole | from text | expected |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|")
     for settings in SETTINGS:
         runs = [
             measure(model, settings, key, arguments.answers, arguments.tokens)
@@ -71,12 +75,13 @@ def main() -> None:
         ]
         ids = -np.array([run.ids for run in runs])
         by_key = np.median(ids, axis=1)
+        whole = -np.median([run.whole for run in runs])
         text = -np.median([run.text for run in runs])
         expected = -np.median([run.expected for run in runs])
         print(
             f"| {settings} | {np.median([run.scored for run in runs]):.0f} | {np.median(ids):.1f} "
             f"| {by_key.min():.1f}, {by_key.max():.1f} | {np.quantile(ids, 0.1):.1f} "
-            f"| {text:.1f} | {expected:.1f} |"
+            f"| {whole:.1f} | {text:.1f} | {expected:.1f} |"
         )
 
 
