@@ -2,8 +2,8 @@
 
     python bench/power.py MODEL_FOLDER [--keys 20] [--answers 48] [--tokens 200]
 
-Prints the table of docs/measurements.md. "Whole" is told that the text is a whole response; the other
-columns are not, and pay for both starts. Each key is a set of answers of its own: their medians
+Prints the table of docs/measurements.md. "Whole" is told that the text is a whole response; the
+other columns are not, and pay for both starts. Each key is a set of answers of its own: medians
 vary by key, because answers under one key share their frequent narrow contexts.
 """
 

@@ -8,7 +8,9 @@ target_compile_options(countermark_settings INTERFACE
 
 if(COUNTERMARK_SANITIZE)
   add_compile_options(-fsanitize=${COUNTERMARK_SANITIZE} -fno-omit-frame-pointer
-                      -fno-sanitize-recover=all)
+                      -fno-sanitize-recover=all
+                      # GCC's is mistaken about instrumented code (its manual says so).
+                      $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   add_link_options(-fsanitize=${COUNTERMARK_SANITIZE})
 endif()
 
