@@ -69,6 +69,7 @@ class Tokenizer:
     """
 
     name: str
+    wrapped: Any
 
     def __init__(self, tokenizer: Any, name: str | None = None) -> None:
         if isinstance(tokenizer, Tokenizer):

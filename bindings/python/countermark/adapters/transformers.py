@@ -47,7 +47,7 @@ class MarkingProcessor(LogitsProcessor):  # type: ignore[misc]
     ) -> None:
         self.sampler = sampler
         self.sequences: list[Sequence] = []
-        self._options = {
+        self._options: dict[str, Any] = {
             "temperature": temperature,
             "top_k": top_k,
             "top_p": top_p,

@@ -1,0 +1,134 @@
+"""Answers of a transformers model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from countermark._core import Sampler, Sequence
+from countermark._errors import CountermarkError
+from countermark.story import Answer, unmarked_sampler
+from countermark.tokenizers import Tokenizer, require_same_tokenizer
+
+_BATCH = 8
+
+
+class CausalModel:
+    """A causal language model of transformers: a local folder, or a name on the hub."""
+
+    def __init__(self, name: str) -> None:
+        """Load model and tokenizer. Raises CountermarkError where transformers cannot."""
+        try:
+            import torch
+            import transformers
+        except ImportError as error:
+            raise CountermarkError(
+                f"--model needs: pip install countermark[transformers] ({error})"
+            ) from error
+        if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
+            raise CountermarkError(f"there is no model at {name}", "file_failure")
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        name = str(Path(name).expanduser()) if name.startswith("~") else name
+        try:
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+            self._model = transformers.AutoModelForCausalLM.from_pretrained(
+                name, torch_dtype="auto"
+            )
+        except (OSError, ValueError) as error:
+            raise CountermarkError(
+                f"cannot load the model {name}: {error}", "file_failure"
+            ) from error
+        self._torch = torch
+        self._model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.tokenizer = Tokenizer(self._tokenizer, name.rstrip("/").rpartition("/")[2])
+
+    def generate(
+        self,
+        sampler: Sampler | None,
+        prompt: str,
+        count: int,
+        *,
+        max_tokens: int,
+        options: dict[str, Any],
+        account: int | None,
+        seed: int | None,
+        progress: Callable[[int], None],
+    ) -> list[Answer]:
+        """Answer ``prompt`` ``count`` times, as :meth:`countermark.story.Story.generate` does."""
+        if sampler is None:
+            sampler = unmarked_sampler()
+        else:
+            require_same_tokenizer(sampler.profile, self.tokenizer)
+        prompt_ids = self._read(prompt)
+        answers: list[Answer] = []
+        while len(answers) < count:
+            first = None if seed is None else seed + len(answers)
+            batch = min(_BATCH, count - len(answers))
+            answers += self._generate_batch(
+                sampler, prompt_ids, batch, max_tokens, options, account, first
+            )
+            progress(batch * max_tokens)
+        return answers
+
+    def _generate_batch(
+        self,
+        sampler: Sampler,
+        prompt_ids: list[int],
+        batch: int,
+        max_tokens: int,
+        options: dict[str, Any],
+        account: int | None,
+        seed: int | None,
+    ) -> list[Answer]:
+        from countermark.adapters.transformers import MarkingProcessor
+
+        # What the model's authors suggest for sampling is not for us: the processor samples.
+        config = copy.deepcopy(self._model.generation_config)
+        config.do_sample = False
+        config.temperature = config.top_k = config.top_p = config.min_p = None
+        config.max_length = None
+        config.max_new_tokens = max_tokens
+        if config.pad_token_id is None:
+            config.pad_token_id = self._tokenizer.pad_token_id or 0
+        marking = MarkingProcessor(
+            sampler,
+            accounts=[account] * batch,
+            eos_token_id=config.eos_token_id,
+            seed=seed,
+            **options,
+        )
+        inputs = self._torch.tensor([prompt_ids] * batch, device=self._model.device)
+        with self._torch.inference_mode():
+            outputs = self._model.generate(
+                inputs,
+                attention_mask=self._torch.ones_like(inputs),
+                generation_config=config,
+                logits_processor=[marking],
+            )
+        marking.finish(outputs)
+        return [self._answer(sequence, config.eos_token_id) for sequence in marking.sequences]
+
+    def _answer(self, sequence: Sequence, ends: int | list[int] | None) -> Answer:
+        ids = sequence.tokens
+        if len(ids) and ids[-1] in (ends if isinstance(ends, list) else [ends]):
+            ids = ids[:-1]
+        return Answer(ids, self.tokenizer.decode(ids), sequence.stats)
+
+    def _read(self, prompt: str) -> list[int]:
+        """Tokenise as the model expects it: through its chat template, where it has one."""
+        if getattr(self._tokenizer, "chat_template", None):
+            rendered = self._tokenizer.apply_chat_template(
+                [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
+            )
+            ids = self._tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        else:
+            ids = self._tokenizer(prompt)["input_ids"]
+        if not ids:
+            begin = self._tokenizer.bos_token_id
+            if begin is None:
+                raise CountermarkError("this model cannot begin from nothing: give a --prompt")
+            ids = [begin]
+        return list(ids)

@@ -1,0 +1,33 @@
+"""Options that several commands share, and how to open what they name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from countermark.story import story_tokenizer
+from countermark.tokenizers import Tokenizer
+
+Keys = Annotated[
+    Path,
+    typer.Option("--keys", envvar="COUNTERMARK_KEYS", metavar="RING", help="The key ring file."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+TokenizerPath = Annotated[
+    str | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="PATH|story",
+        help="The model's tokenizer: a tokenizer.json, SentencePiece or tiktoken file, a folder "
+        "with one, or the word story for the embedded model's.",
+    ),
+]
+Ring = Annotated[Path, typer.Argument(metavar="RING", help="The key ring file.")]
+
+
+def load_tokenizer(path: str) -> Tokenizer:
+    """Read the tokenizer that ``--tokenizer`` names."""
+    return story_tokenizer() if path == "story" else Tokenizer.load(os.path.expanduser(path))

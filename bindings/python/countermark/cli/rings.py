@@ -1,0 +1,28 @@
+"""Changing a key ring file without losing anything."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from countermark._core import KeyRing
+
+
+@contextmanager
+def changing(path: Path, *, create: bool = False) -> Iterator[KeyRing]:
+    """Open the ring at ``path``, and save it where the block ends well.
+
+    Two commands at once wait for each other. With ``create`` a ring that does not exist is made.
+    """
+    path = path.resolve()  # a link goes on pointing at the ring
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        ring = KeyRing.generate() if create and not path.exists() else KeyRing.open(path)
+        yield ring
+        ring.save(path)
+    finally:
+        os.close(folder)

@@ -1,0 +1,72 @@
+"""Reading what is to be examined."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from countermark._errors import CountermarkError
+
+
+def name_of(file: str) -> str:
+    """Return what to call an input: its path, or "standard input"."""
+    return "standard input" if file == "-" else file
+
+
+def read_text(file: str) -> str:
+    """Read UTF-8 text from a file, or from standard input for "-". A byte order mark is dropped."""
+    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise CountermarkError(
+            f"{name_of(file)} is not valid UTF-8: byte 0x{data[error.start]:02x} at offset "
+            f"{error.start}; convert it first",
+            "invalid_encoding",
+        ) from error
+    if (zero := data.find(0)) >= 0:
+        raise CountermarkError(
+            f"{name_of(file)} is not text: byte 0x00 at offset {zero}; if it is UTF-16, convert it "
+            "to UTF-8 first",
+            "invalid_encoding",
+        )
+    text = text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+    if not text.strip():
+        raise CountermarkError(
+            f"{name_of(file)} is empty: there is no token to examine", "empty_text"
+        )
+    return text
+
+
+def read_ids(file: str) -> npt.NDArray[np.int64]:
+    """Read token ids: a JSON array, or numbers with white space between them."""
+    text = read_text(file)
+    try:
+        ids = json.loads(text) if text.lstrip().startswith("[") else text.split()
+        if any(not isinstance(i, int | str) or isinstance(i, bool) for i in ids):
+            raise ValueError("an id is an integer")
+        numbers = [int(i) for i in ids]
+    except ValueError as error:
+        word = re.search(r"[^\s\d\[\],-]\S*", text)
+        raise CountermarkError(
+            f"{name_of(file)} holds no token ids"
+            + (f": {word[0][:40]!r}" if word else "")
+            + "; give a JSON array of integers, or integers with spaces between them",
+            "invalid_option",
+        ) from error
+    if not numbers:
+        raise CountermarkError(
+            f"{name_of(file)} is empty: there is no token to examine", "empty_text"
+        )
+    for position, number in enumerate(numbers):
+        if not -(2**31) <= number < 2**31:
+            raise CountermarkError(
+                f"token {position} of {name_of(file)} is {number}, and ids are below 2147483648",
+                "token_out_of_range",
+            )
+    return np.array(numbers, dtype=np.int64)
