@@ -10,8 +10,8 @@
 #include "embed/random_seed.h"
 #include "embed/sequence_impl.h"
 #include "profiles/profile_impl.h"
-#include "stats/nested_tail.h"
 #include "stats/harmonic.h"
+#include "stats/nested_tail.h"
 #include "stats/sum.h"
 
 namespace countermark {

@@ -61,7 +61,7 @@ Secret derive(const Secret& secret, std::string_view label) {
       EVP_KDF_derive(context.get(), derived.data(), derived.size(), parameters.data()) != 1) {
     fail(ErrorCode::CryptoFailure, "OpenSSL refused HKDF-SHA256");
   }
-  const Secret result(derived);
+  Secret result(derived);
   OPENSSL_cleanse(derived.data(), derived.size());
   return result;
 }

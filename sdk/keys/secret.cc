@@ -43,7 +43,7 @@ Secret Secret::generate() {
   if (RAND_priv_bytes(drawn.data(), static_cast<int>(drawn.size())) != 1) {
     fail(ErrorCode::CryptoFailure, "OpenSSL's random generator failed");
   }
-  const Secret secret(drawn);
+  Secret secret(drawn);
   OPENSSL_cleanse(drawn.data(), drawn.size());
   return secret;
 }

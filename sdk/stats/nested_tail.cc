@@ -44,7 +44,8 @@ double log10_nested_tail(std::size_t part_n, double part, std::size_t whole_n, d
   const double b = of_whole == least ? whole : inverse_log10_gamma_tail(n, least);
   const double a = of_part == least ? part : inverse_log10_gamma_tail(k, least);
   std::vector<double> terms = {least};
-  for (double j = k; j < n; j += 1.0) {
+  for (std::size_t i = part_n; i < whole_n; ++i) {
+    const auto j = static_cast<double>(i);
     terms.push_back(log10_poisson(j, a) + log10_gamma_tail(n - j, b - a));
   }
   const double largest = *std::max_element(terms.begin(), terms.end());

@@ -28,7 +28,7 @@ class Demo:
     human_source: str
 
 
-def run(seed: int = 1, progress: Callable[[int], None] | None = None) -> Demo:
+def run(seed: int, progress: Callable[[int], None] | None = None) -> Demo:
     """Make every text and test it. ``seed`` decides the key, the stories and the edits.
 
     The key is derived from the seed so that a run can be repeated; a real one never is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -28,11 +29,18 @@ def demo(
         Path, typer.Option(metavar="PATH", help="Where the page with all texts goes.")
     ] = Path("countermark-demo.html"),
     seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Decides the key, the stories and the edits.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Decides the key, the stories and the edits. Default: a new one each time.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Mark an answer, find it, damage it, find it again; leave an HTML page with it all."""
+    if seed is None:
+        seed = secrets.randbelow(10**6)
     with progress("telling two stories", 1000) as ticker:
         shown = showcase.run(seed, ticker.advance)
     page = report.render(
@@ -65,6 +73,7 @@ def demo(
     )
     out.print(_table(shown), soft_wrap=False)
     out.print(f"human text: {shown.human_source}", style="dim")
+    out.print(f"seed:       {seed} (countermark demo --seed {seed} shows this again)", style="dim")
     out.print(f"page:       {html}")
     out.print("next:       countermark keygen keys.json --profile mine --tokenizer story")
     out.print("            countermark generate --keys keys.json --profile mine > answer.txt")

@@ -1,0 +1,68 @@
+// Detection over arbitrary tokens: probabilities are probabilities, and token scores add up.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "fuzz/check.h"
+
+using namespace countermark;
+using fuzz::check;
+
+namespace {
+
+void check_detection(const Detection& detection, std::size_t tokens) {
+  check(detection.log10_p <= 0.0, "a p-value is at most 1");
+  check(std::isfinite(detection.log10_p), "a p-value never underflows");
+  check(std::isfinite(detection.log10_e), "an e-value never overflows");
+  check(detection.scored <= tokens, "a token is scored once");
+  check(detection.token_scores.size() == tokens, "there is a score for each token");
+  check((detection.verdict == Verdict::Marked) == (detection.log10_p <= detection.log10_threshold),
+        "marked is what reaches the threshold");
+  std::size_t scored = 0;
+  double sum = 0.0;
+  for (const double score : detection.token_scores) {
+    if (std::isnan(score)) continue;
+    check(score > 0.0 && score < 37.0, "a score is -ln(1 - U)");
+    ++scored;
+    sum += score;
+  }
+  const ProfileResult& best = detection.results.at(detection.best);
+  check(scored == detection.scored && scored == best.scored, "scored counts the scores");
+  check(std::abs(sum - best.score) <= 1e-9 * (1.0 + sum), "the score sums the scores");
+  check(best.log10_p <= best.log10_p_adjusted, "a correction makes no p-value smaller");
+  check(!to_json(detection).empty(), "a detection can be written");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  fuzz::Input input(data, size);
+  const auto vocab_size = static_cast<std::int64_t>(input.take<std::uint16_t>());
+  const KeyRing ring = fuzz::take_ring(input, vocab_size < 2 ? 0 : vocab_size);
+  const Detector detector(ring);
+  // Small ids repeat and are in range; wide ones are whatever the bytes say.
+  const bool small = (input.take<std::uint8_t>() & 1) != 0;
+  std::vector<TokenId> tokens;
+  while (input.size() > 0) {
+    tokens.push_back(small ? TokenId{input.take<std::uint8_t>()}
+                           : static_cast<TokenId>(input.take<std::uint32_t>()));
+  }
+  const bool valid = !tokens.empty() && std::ranges::all_of(tokens, [&](TokenId token) {
+    return token >= 0 && (vocab_size < 2 || token < vocab_size);
+  });
+  for (const Start start : {Start::Unknown, Start::Response, Start::Both}) {
+    try {
+      check_detection(detector.detect(tokens, start), tokens.size());
+      check(valid, "a text that is not of the profile is refused");
+      if (!ring.profile("p").has_accounts()) continue;
+      const AccountScore account = detector.score_account(tokens, "p", vocab_size, start);
+      check(account.log10_p <= 0.0 && std::isfinite(account.log10_p), "a p-value is at most 1");
+      check(account.scored <= tokens.size(), "a token is scored once");
+    } catch (const Error& error) {
+      check(!valid, "a text of the profile is not refused");
+      check(error.code() == ErrorCode::EmptyText || error.code() == ErrorCode::TokenOutOfRange,
+            "a text is refused for its tokens");
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,90 @@
+// Profiles and key rings: any bytes are an Error or an object that writes itself back.
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+
+#include "fuzz/check.h"
+
+using namespace countermark;
+using fuzz::check;
+
+namespace {
+
+void read_profile(std::string_view text) {
+  try {
+    const Profile profile = Profile::from_json(text);
+    const Profile again = Profile::from_json(profile.to_json());
+    check(again.to_json() == profile.to_json(), "a profile's JSON comes back the same");
+    check(profile.commitment().size() == 64, "a commitment has 64 digits");
+    check(!profile.id().empty(), "a profile has an id");
+  } catch (const Error& error) {
+    check(error.code() != ErrorCode::Ok && *error.what() != '\0', "an Error says what is wrong");
+  }
+}
+
+/// A file of its own for this process, gone again at exit.
+struct File {
+  std::array<char, 40> path = {"/tmp/countermark_json_fuzz.XXXXXX"};
+  int descriptor = ::mkstemp(path.data());
+  File() { check(descriptor >= 0, "the temporary file can be made"); }
+  ~File() { ::unlink(path.data()); }
+
+  void write(std::string_view text) const {
+    check(::ftruncate(descriptor, 0) == 0, "the temporary file can be written");
+    const auto put = ::pwrite(descriptor, text.data(), text.size(), 0);
+    check(put == static_cast<ssize_t>(text.size()), "the temporary file can be written");
+  }
+};
+
+void read_ring(std::string_view text) {
+  static const File file;
+  file.write(text);
+  try {
+    const KeyRing ring = KeyRing::open(file.path.data());
+    // A ring that opens serves: every active profile samples, and all of them detect.
+    for (const Profile& profile : ring.profiles()) {
+      if (profile.is_active()) Sampler(ring, profile.id()).sequence().placement();
+    }
+    if (!ring.profiles().empty()) Detector(ring).detect(std::array<TokenId, 2>{0, 1});
+  } catch (const Error& error) {
+    check(error.code() != ErrorCode::Ok && *error.what() != '\0', "an Error says what is wrong");
+  }
+}
+
+/// What a sound ring is saved as, for inputs to damage: few bytes alone would ever come near it.
+const std::string& sound_ring() {
+  static const std::string text = [] {
+    const File file;
+    KeyRing ring = KeyRing::generate();
+    ring.import_secret("p", std::array<std::uint8_t, 32>{1, 2, 3});
+    const std::string saved = std::string(file.path.data()) + ".ring";
+    ring.save(saved);
+    std::ifstream stream(saved);
+    std::string content(std::istreambuf_iterator<char>(stream), {});
+    ::unlink(saved.c_str());
+    return content;
+  }();
+  return text;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  read_profile(text);
+  read_ring(text);
+  if (size > 2) {
+    std::string damaged = sound_ring();
+    const std::size_t offset = (data[0] + 256U * data[1]) % damaged.size();
+    damaged.replace(offset, size - 2, text.substr(2));
+    read_ring(damaged);
+    if (const auto begin = damaged.find("{", damaged.find("profiles")); begin < damaged.size()) {
+      read_profile(std::string_view(damaged).substr(begin, damaged.rfind("}") - begin));
+    }
+  }
+  return 0;
+}
