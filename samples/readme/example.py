@@ -1,4 +1,5 @@
 import numpy as np
+
 import countermark as cm
 
 ring = cm.KeyRing.generate()  # ring.save("keys.json") keeps it

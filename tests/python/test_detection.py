@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conftest import TOKENIZER, secret_of
 
 import countermark as cm
+from conftest import TOKENIZER, secret_of
 
 Ids = npt.NDArray[np.int32]
 Marked = Callable[[cm.Sampler, int], Ids]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TOKENIZER, secret_of
 
 import countermark as cm
+from conftest import TOKENIZER, secret_of
 
 
 @pytest.fixture

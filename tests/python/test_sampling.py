@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import VOCAB, row
 
 import countermark as cm
+from conftest import VOCAB, row
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
@@ -120,7 +120,7 @@ def test_a_kernel_draws_the_same_tokens_from_placements(ring: cm.KeyRing) -> Non
         for i, token in enumerate(tokens):
             seen.add(int(layer[i]))
             if layer[i] == 0:
-                assert not (k1[i] or k2[i] or a1[i] or a2[i])
+                assert [k1[i], k2[i], a1[i], a2[i]] == [0, 0, 0, 0]
                 continue
             ids = np.arange(VOCAB, dtype=np.uint64)
             hashes = _mix(k1[i], k2[i], ids << np.uint64(32))

@@ -124,7 +124,7 @@ def test_files_that_are_no_tokenizer(tmp_path: Path) -> None:
         cm.Tokenizer.load(tmp_path / "broken.model")
     lines = [base64.b64encode(bytes([i])) + b" " + str(i).encode() for i in range(256)]
     (tmp_path / "small.tiktoken").write_bytes(b"\n".join(lines))
-    with pytest.raises(cm.CountermarkError, match="holds 256 tokens.*give pattern="):
+    with pytest.raises(cm.CountermarkError, match=r"holds 256 tokens.*give pattern="):
         cm.Tokenizer.load(tmp_path / "small.tiktoken")
     tokenizer = cm.Tokenizer.load(tmp_path / "small.tiktoken", pattern=r"\w+|\W+")
     assert tokenizer.decode(tokenizer.encode("héllo")) == "héllo"

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import countermark_1 as cm
 import mpmath  # type: ignore[import-untyped,unused-ignore]
 import pytest
+
+import countermark_1 as cm
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "countermark-1.json"
 SHA256 = "965bf3b5b29a726f1c1098bb72e744e9d61cf0fb74b1d673c2034208a5700be7"
@@ -346,7 +347,7 @@ def test_purposes() -> None:
     ],
 )
 def test_parameters_out_of_range(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
         cm.Parameters(**wrong)  # type: ignore[arg-type]
 
 

@@ -161,7 +161,7 @@ class Sequence:
         top_p: float = 1.0,
         min_p: float = 0.0,
     ) -> int:
-        """Draw the next token from ``logits`` [vocab]. Pure: the same answer until a token is observed.
+        """Draw the next token from ``logits`` [vocab]. Pure: the same until a token is observed.
 
         ``temperature`` is 0 or more, and 0 is greedy and not marked; ``top_k`` 0 is off; ``top_p``
         is in (0, 1]; ``min_p`` in [0, 1]. -inf excludes a token; NaN and +inf are errors.
@@ -179,7 +179,7 @@ class Sequence:
     def select_candidates(self, ids: TokenIds, weights: npt.ArrayLike) -> int:
         """Draw among candidates already truncated: distinct ``ids`` [k], ``weights`` [k] >= 0."""
     def observe(self, token: SupportsIndex) -> None:
-        """Append a token, whoever chose it. With :meth:`sample` the only call that moves the state."""
+        """Append a token, whoever chose it. But for :meth:`sample`, all that moves the state."""
     def rollback(self, count: int) -> None:
         """Forget the last ``count`` tokens; free draws that come again are new ones."""
     def fork(self, seed: int | None = None) -> Sequence:
@@ -349,4 +349,3 @@ class Detector:
 
 def tokenizer_fingerprint(vocabulary: Iterable[tuple[int, bytes | str]]) -> str:
     """XXH3-128 over (id, bytes as the tokenizer stores them), as 32 hex digits."""
-
