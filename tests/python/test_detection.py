@@ -66,7 +66,7 @@ def test_the_price_of_two_starts_lies_between_one_and_two(
     detector = cm.Detector(ring, ["prod"])
     tokens = marked(sampler, 100)
     both = detector.detect(tokens).log10_p
-    least = min(detector.detect(tokens, start=s).log10_p for s in ("unknown", "response"))  # type: ignore[arg-type]
+    least = min(detector.detect(tokens, start=s).log10_p for s in ("unknown", "response"))
     assert least < both < least + np.log10(2)
 
 

@@ -12,6 +12,8 @@ import countermark as cm
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from transformers import LogitsProcessor  # noqa: E402
+
 from countermark.adapters.transformers import MarkingProcessor  # noqa: E402
 
 VOCAB = 300
@@ -72,7 +74,7 @@ def test_every_row_is_marked_and_seen_whole(model: Any, ring: cm.KeyRing) -> Non
 
 
 def test_rows_that_ended_are_left_alone(model: Any, ring: cm.KeyRing) -> None:
-    class Ends(transformers.LogitsProcessor):  # type: ignore[misc]
+    class Ends(LogitsProcessor):  # type: ignore[misc]
         def __call__(self, input_ids: Any, scores: Any) -> Any:
             if input_ids.shape[1] == 13:
                 scores[1] = -torch.inf

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 __version__: str
 
-Start: TypeAlias = Literal["unknown", "response"]
-Purpose: TypeAlias = Literal["balanced", "distillation", "provenance"]
-TokenIds: TypeAlias = _Sequence[int] | npt.NDArray[np.integer[Any]]
+_Start: TypeAlias = Literal["unknown", "response"]
+_Purpose: TypeAlias = Literal["balanced", "distillation", "provenance"]
+_TokenIds: TypeAlias = _Sequence[int] | npt.NDArray[np.integer[Any]]
 # numpy arrays and CPU tensors with __dlpack__: float32, float16 or bfloat16, never copied.
-Logits: TypeAlias = Any
+_Logits: TypeAlias = Any
 # countermark.Tokenizer, anything it wraps, a file's path, or a mapping with the three fields.
-TokenizerLike: TypeAlias = Any
+_TokenizerLike: TypeAlias = Any
 
 class Profile:
     """The public description of one deployed mark. Holds no secret; safe to publish and to log."""
@@ -79,13 +79,13 @@ class KeyRing:
         id: str,
         mark: str = "countermark/1",
         accounts: bool = False,
-        purpose: Purpose = "balanced",
+        purpose: _Purpose = "balanced",
         narrow_width: int = 2,
         wide_width: int = 4,
         narrow_units: int | None = None,
         free_units: int | None = None,
         free_prefix: int | None = None,
-        tokenizer: TokenizerLike = None,
+        tokenizer: _TokenizerLike = None,
     ) -> Profile:
         """Draw a fresh secret and add a profile for it.
 
@@ -99,13 +99,13 @@ class KeyRing:
         secret: bytes | bytearray | memoryview,
         mark: str = "countermark/1",
         accounts: bool = False,
-        purpose: Purpose = "balanced",
+        purpose: _Purpose = "balanced",
         narrow_width: int = 2,
         wide_width: int = 4,
         narrow_units: int | None = None,
         free_units: int | None = None,
         free_prefix: int | None = None,
-        tokenizer: TokenizerLike = None,
+        tokenizer: _TokenizerLike = None,
     ) -> Profile:
         """Add a profile for a 32-byte secret from elsewhere. Pass a bytearray and wipe it."""
     def retire(self, id: str) -> Profile:
@@ -154,7 +154,7 @@ class Sequence:
 
     def select(
         self,
-        logits: Logits,
+        logits: _Logits,
         *,
         temperature: float = 1.0,
         top_k: int = 0,
@@ -168,7 +168,7 @@ class Sequence:
         """
     def sample(
         self,
-        logits: Logits,
+        logits: _Logits,
         *,
         temperature: float = 1.0,
         top_k: int = 0,
@@ -176,7 +176,7 @@ class Sequence:
         min_p: float = 0.0,
     ) -> int:
         """Select and observe in one step."""
-    def select_candidates(self, ids: TokenIds, weights: npt.ArrayLike) -> int:
+    def select_candidates(self, ids: _TokenIds, weights: npt.ArrayLike) -> int:
         """Draw among candidates already truncated: distinct ``ids`` [k], ``weights`` [k] >= 0."""
     def observe(self, token: SupportsIndex) -> None:
         """Append a token, whoever chose it. But for :meth:`sample`, all that moves the state."""
@@ -203,7 +203,7 @@ class Sampler:
         self,
         account: int | None = None,
         seed: int | None = None,
-        response_so_far: TokenIds = (),
+        response_so_far: _TokenIds = (),
     ) -> Sequence:
         """Begin a response.
 
@@ -212,7 +212,7 @@ class Sampler:
         """
     def sample_batch(
         self,
-        logits: Logits,
+        logits: _Logits,
         sequences: _Sequence[Sequence],
         *,
         temperature: float = 1.0,
@@ -225,7 +225,7 @@ class Sampler:
         self, ids: npt.ArrayLike, weights: npt.ArrayLike, sequences: _Sequence[Sequence]
     ) -> npt.NDArray[np.int32]:
         """Sample from ``ids`` and ``weights`` [batch, k]; a weight of 0 pads."""
-    def observe_batch(self, sequences: _Sequence[Sequence], tokens: TokenIds) -> None:
+    def observe_batch(self, sequences: _Sequence[Sequence], tokens: _TokenIds) -> None:
         """Observe ``tokens[i]`` in ``sequences[i]``: all of them or none."""
     def placements(
         self, sequences: _Sequence[Sequence]
@@ -266,7 +266,7 @@ class ProfileResult:
     def is_marked(self) -> bool:
         """Whether the adjusted p-value is at most the rate asked for."""
     @property
-    def start(self) -> Start:
+    def start(self) -> _Start:
         """The start under which the numbers are given."""
 
 class Detection:
@@ -329,18 +329,18 @@ class Detector:
         false_positive_rate: float = 1e-6,
     ) -> None:
         """Test the ``profiles`` named, or every one. The rate is in (0, 0.5]."""
-    def detect(self, token_ids: TokenIds, start: Start | None = None) -> Detection:
+    def detect(self, token_ids: _TokenIds, start: _Start | None = None) -> Detection:
         """Test one text. ``start`` None tries both and pays for both."""
     def detect_many(
-        self, texts: Iterable[TokenIds], threads: int = 0, start: Start | None = None
+        self, texts: Iterable[_TokenIds], threads: int = 0, start: _Start | None = None
     ) -> list[Detection]:
         """Test many texts on ``threads`` threads (0: all cores), without the GIL."""
     def detect_text(
-        self, text: str, tokenizer: TokenizerLike, start: Start | None = None
+        self, text: str, tokenizer: _TokenizerLike, start: _Start | None = None
     ) -> Detection:
         """Tokenise ``text`` with anything that has ``encode(text)`` and test the ids."""
     def score_account(
-        self, token_ids: TokenIds, profile: str, account: int | None, start: Start | None = None
+        self, token_ids: _TokenIds, profile: str, account: int | None, start: _Start | None = None
     ) -> AccountScore:
         """Score the wide layer under one account's key (None: no account)."""
     @property

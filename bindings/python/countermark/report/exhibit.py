@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from countermark._core import Detection, Detector, Start
+    from countermark._core import Detection, Detector, _Start
     from countermark.tokenizers import Span
 
 _CURVE_POINTS = 80
@@ -33,7 +33,7 @@ def examine(
     ids: npt.NDArray[np.int32],
     spans: list[Span],
     detector: Detector,
-    start: Start | None = None,
+    start: _Start | None = None,
 ) -> Exhibit:
     """Detect, and follow the evidence along the text. ``spans`` are characters of ``text``."""
     detection = detector.detect(ids, start)
