@@ -43,6 +43,7 @@ struct Answer {
 
 countermark::TokenizerInfo describe(const Tokenizer& tokenizer) {
   std::vector<std::pair<countermark::TokenId, std::string>> vocabulary;
+  vocabulary.reserve(static_cast<std::size_t>(tokenizer.GetPieceSize()));
   for (int id = 0; id < tokenizer.GetPieceSize(); ++id) {
     vocabulary.emplace_back(id, tokenizer.IdToPiece(id));
   }
