@@ -39,6 +39,8 @@ class Model:
     """A transformers model and its tokenizer, read from a folder."""
 
     def __init__(self, folder: Path) -> None:
+        # A model this small loses more to threads than it gains, many times over on a busy machine.
+        torch.set_num_threads(1)
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         # Every answer shall have its full length, so nothing may end it.

@@ -3,12 +3,14 @@
     python bench/diversity.py MODEL_FOLDER [--keys 4]
 
 Prints the table of docs/measurements.md: the share of 4-grams that two answers have in common,
-and the number of different beginnings of 40 and of 60 tokens among 16.
+and the number of different beginnings of 40 and of 60 tokens among 16. The start token alone is
+the hardest prompt: every story wants to begin alike.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -22,6 +24,7 @@ ANSWERS = 16
 TOKENS = 100
 SETTINGS = (Settings(1.0), Settings(0.8, 0.95))
 PREFIXES = (0, 8, 16, 24, 32)
+START = ""
 PROMPTS = (
     "Once upon a time, there was a little girl named Lily.",
     "One day, a boy named Tim found a red ball in the park.",
@@ -49,23 +52,25 @@ def summarise(groups: list[Ids]) -> tuple[float, float, float]:
     )
 
 
-def marked(model: Model, settings: Settings, free_prefix: int, keys: int) -> list[Ids]:
+def marked(
+    model: Model, settings: Settings, texts: Sequence[str], free_prefix: int, keys: int
+) -> list[Ids]:
     """Return a group of answers for each prompt and key."""
     groups = []
     for key in range(keys):
         sampler = cm.Sampler(profile(model, key, free_prefix=free_prefix), "test")
-        for i, prompt in enumerate(PROMPTS):
+        for i, prompt in enumerate(texts):
             prompts = model.prompt(prompt, ANSWERS)
             groups.append(model.marked(sampler, prompts, TOKENS, settings, seed=key * 8 + i)[0])
     return groups
 
 
-def unmarked(model: Model, settings: Settings, rounds: int) -> list[Ids]:
+def unmarked(model: Model, settings: Settings, texts: Sequence[str], rounds: int) -> list[Ids]:
     """Return as many groups without a mark."""
     return [
         model.unmarked(model.prompt(prompt, ANSWERS), TOKENS, settings, seed=r * 8 + i)
         for r in range(rounds)
-        for i, prompt in enumerate(PROMPTS)
+        for i, prompt in enumerate(texts)
     ]
 
 
@@ -77,15 +82,18 @@ def main() -> None:
     arguments = parser.parse_args()
     model = Model(arguments.model)
 
+    cells = [(settings, texts) for settings in SETTINGS for texts in (PROMPTS, (START,))]
     rows: list[list[str]] = [["unmarked"], *([str(p)] for p in PREFIXES)]
-    for settings in track(SETTINGS, "measuring", transient=True):
-        groups = [unmarked(model, settings, arguments.keys)]
-        groups += [marked(model, settings, prefix, arguments.keys) for prefix in PREFIXES]
+    for settings, texts in track(cells, "measuring", transient=True):
+        rounds = arguments.keys * len(PROMPTS) // len(texts)
+        groups = [unmarked(model, settings, texts, rounds)]
+        groups += [marked(model, settings, texts, prefix, rounds) for prefix in PREFIXES]
         for row, group in zip(rows, groups, strict=True):
             shared, first_40, first_60 = summarise(group)
             row.append(f"{shared:.3f} / {first_40:.1f} / {first_60:.1f}")
-    print("| free prefix | " + " | ".join(str(s) for s in SETTINGS) + " |")
-    print("|" + "---|" * (1 + len(SETTINGS)))
+    names = [f"{s}: {'story prompts' if t is PROMPTS else 'start token'}" for s, t in cells]
+    print("| free prefix | " + " | ".join(names) + " |")
+    print("|" + "---|" * (1 + len(cells)))
     for row in rows:
         print("| " + " | ".join(row) + " |")
 

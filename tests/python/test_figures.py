@@ -56,12 +56,13 @@ def test_marked_answers_are_found(
 
 def test_answers_to_one_prompt_differ_as_unmarked_ones_do(model: Model) -> None:
     from answers import Settings
-    from diversity import marked, summarise, unmarked
+    from diversity import PROMPTS, START, marked, summarise, unmarked
 
     settings = Settings(1.0)
-    plain, plain_40, _ = summarise(unmarked(model, settings, rounds=2))
-    free, free_40, _ = summarise(marked(model, settings, free_prefix=24, keys=2))
-    bare, bare_40, _ = summarise(marked(model, settings, free_prefix=0, keys=2))
+    texts = (START, PROMPTS[0])
+    plain, plain_40, _ = summarise(unmarked(model, settings, texts, rounds=2))
+    free, free_40, _ = summarise(marked(model, settings, texts, free_prefix=24, keys=2))
+    bare, bare_40, _ = summarise(marked(model, settings, texts, free_prefix=0, keys=2))
     assert free_40 >= 15 > bare_40
     assert plain_40 >= 15
     assert free <= plain + 0.05
