@@ -17,9 +17,12 @@ namespace countermark {
 
 /// What a text says of the keys it was tested with. Never that a human wrote it.
 enum class Verdict {
-  Marked,                ///< Sampled by us, or copied, stitched or learned from us.
-  NotMarkedByTheseKeys,  ///< A marked text of this length would in all likelihood have shown.
-  Insufficient,          ///< Too few scored tokens to decide at the asked rate.
+  /// Sampled by us, or copied, stitched or learned from us.
+  Marked,
+  /// It does not show, and a typical marked text of this length would as likely as not have shown.
+  NotMarkedByTheseKeys,
+  /// Too few tokens were scored, under one of the keys, to expect that.
+  Insufficient,
 };
 
 /// What is assumed of where the response starts. Matters where a profile has a free prefix: it was

@@ -48,7 +48,8 @@ class COUNTERMARK_API Sampler {
 
   /// Samples one token for each sequence: row i of `rows` goes to `sequences[i]`, whose token is
   /// written to `tokens[i]`. A sequence may occur once. Rows are independent of each other and of
-  /// their order.
+  /// their order. Sequences of other samplers may be among them, as during a rotation: each keeps
+  /// the profile it began with.
   [[nodiscard]] BatchStatus sample_batch(std::span<const Logits> rows,
                                          std::span<Sequence* const> sequences,
                                          const SamplingOptions& options,

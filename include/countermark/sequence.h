@@ -54,7 +54,8 @@ struct SequenceStats {
 /// a new sequence at every turn, around each tool call, and from reasoning to answer.
 ///
 /// `observe` is the only call that moves the state (`sample` selects and observes). Belongs to one
-/// thread at a time. Keeps the profile it began with. Made by Sampler::sequence().
+/// thread at a time. Keeps the profile it began with. Made by Sampler::sequence();
+/// one that was moved from can only be assigned to or destroyed.
 class COUNTERMARK_API Sequence {
  public:
   /// Draws the next token. Pure: the same answer until something is observed or rolled back.

@@ -71,7 +71,11 @@ WipedString read_file(const std::filesystem::path& path, bool private_only) {
   return content;
 }
 
-void replace_file(const std::filesystem::path& path, std::string_view content) {
+void replace_file(const std::filesystem::path& link, std::string_view content) {
+  // What a symbolic link points to is replaced, not the link.
+  std::error_code missing;
+  const auto resolved = std::filesystem::canonical(link, missing);
+  const std::filesystem::path& path = missing ? link : resolved;
   Temporary temporary{path.string() + ".XXXXXX"};
   // mkstemp creates it with mode 0600.
   const FileDescriptor file(::mkstemp(temporary.path.data()));

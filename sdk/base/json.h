@@ -13,29 +13,28 @@ namespace countermark::base {
 using Json = nlohmann::ordered_json;
 
 /// Parses `text`, or throws Error(code) saying that `what` is no JSON and where it breaks off.
-template <typename AnyJson = Json, typename Text>
-AnyJson parse_json(const Text& text, ErrorCode code, std::string_view what) {
+template <typename Text>
+Json parse_json(const Text& text, ErrorCode code, std::string_view what) {
   // What nlohmann parses without recursion it copies and writes with it: a hostile depth would
   // overflow the stack later.
   constexpr int deepest = 64;
-  const auto limit_depth = [&](int depth, typename AnyJson::parse_event_t, AnyJson&) {
+  const auto limit_depth = [&](int depth, Json::parse_event_t, Json&) {
     if (depth > deepest) fail(code, what, " is nested deeper than ", deepest, " levels");
     return true;
   };
   try {
-    return AnyJson::parse(text.begin(), text.end(), limit_depth);
-  } catch (const typename AnyJson::parse_error& error) {
+    return Json::parse(text.begin(), text.end(), limit_depth);
+  } catch (const Json::parse_error& error) {
     // The exception's own text quotes the input, which may be a secret.
     fail(code, what, " is not valid JSON: it breaks off at byte ", error.byte, " of ", text.size());
-  } catch (const typename AnyJson::exception&) {
+  } catch (const Json::exception&) {
     fail(code, what, " is not valid JSON");
   }
 }
 
 /// The field `name` of `object`, or throws Error(code) saying that `what` lacks it.
-template <typename AnyJson>
-const AnyJson& require_field(const AnyJson& object, const char* name, ErrorCode code,
-                             std::string_view what) {
+inline const Json& require_field(const Json& object, const char* name, ErrorCode code,
+                                 std::string_view what) {
   if (!object.is_object()) fail(code, what, " must be a JSON object");
   const auto field = object.find(name);
   if (field == object.end()) fail(code, what, " has no field \"", name, "\"");
@@ -43,13 +42,11 @@ const AnyJson& require_field(const AnyJson& object, const char* name, ErrorCode 
 }
 
 /// The string field `name` of `object`, or throws Error(code).
-template <typename AnyJson>
-std::string require_string(const AnyJson& object, const char* name, ErrorCode code,
-                           std::string_view what) {
-  const AnyJson& field = require_field(object, name, code, what);
+inline std::string require_string(const Json& object, const char* name, ErrorCode code,
+                                  std::string_view what) {
+  const Json& field = require_field(object, name, code, what);
   if (!field.is_string()) fail(code, what, ": field \"", name, "\" must be a string");
-  const auto& value = field.template get_ref<const typename AnyJson::string_t&>();
-  return {value.begin(), value.end()};
+  return field.get<std::string>();
 }
 
 }  // namespace countermark::base

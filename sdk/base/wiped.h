@@ -1,13 +1,11 @@
-// Memory that is overwritten before it is given back, and JSON made of it.
+// Memory that is overwritten before it is given back.
 #pragma once
 
 #include <openssl/crypto.h>
 
 #include <cstddef>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
 
 namespace countermark::base {
 
@@ -34,8 +32,5 @@ struct WipingAllocator {
 /// A string for hex secrets and whole key ring files. Strings shorter than 16 bytes may live
 /// inside the object and are not wiped; no secret is that short.
 using WipedString = std::basic_string<char, std::char_traits<char>, WipingAllocator<char>>;
-
-/// JSON whose strings are wiped, the parser's own buffer included.
-using WipedJson = nlohmann::basic_json<nlohmann::ordered_map, std::vector, WipedString>;
 
 }  // namespace countermark::base

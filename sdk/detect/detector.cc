@@ -31,7 +31,7 @@ void require_text(const Profile& profile, std::span<const TokenId> tokens) {
   if (const auto bad = profiles::first_out_of_range(profile, tokens); bad < tokens.size()) {
     fail(ErrorCode::TokenOutOfRange, "token ", bad, " of the text is ", tokens[bad],
          ", but profile \"", profile.id(), "\" has ids 0..", profiles::id_limit(profile) - 1,
-         " (is the text tokenised with another tokenizer?)");
+         " (is the text tokenised with another tokenizer? name the profiles that are for it)");
   }
 }
 
@@ -50,9 +50,9 @@ ProfileResult test_profile(const Candidate& candidate, std::span<const TokenId> 
   return result;
 }
 
-/// Whether a marked text with so few scored tokens could be expected to show. Its mean score
-/// depends on the entropy, which a detector with only the key does not know; 1.5 is that of a model
-/// at a moderate temperature (docs/detection.md).
+/// Whether a typical marked text with so many scored tokens would be as likely to show as not. Its
+/// mean score depends on the entropy, which a detector with only the key does not know; 1.5 is that
+/// of a model at a moderate temperature (docs/detection.md).
 bool is_sufficient(std::size_t scored, double log10_threshold) {
   constexpr double typical_score = 1.5;
   const auto n = static_cast<double>(scored);
@@ -147,8 +147,11 @@ Detection Detector::detect(std::span<const TokenId> tokens, Start start) const {
     // With many profiles each has to clear a lower bar.
     const double bar =
         detection.log10_threshold - std::log10(static_cast<double>(candidates.size()));
+    // "Not by these keys" speaks of all of them, the one that scored least included.
+    std::size_t least = best.scored;
+    for (const ProfileResult& result : detection.results) least = std::min(least, result.scored);
     detection.verdict =
-        is_sufficient(best.scored, bar) ? Verdict::NotMarkedByTheseKeys : Verdict::Insufficient;
+        is_sufficient(least, bar) ? Verdict::NotMarkedByTheseKeys : Verdict::Insufficient;
   }
   return detection;
 }

@@ -117,6 +117,16 @@ ErrorCode check_candidates(std::span<const TokenId> ids, std::span<const double>
   return ErrorCode::Ok;
 }
 
+/// Weights are probabilities up to scale, but -ln U / w must not overflow, or ties of infinities
+/// would decide. A power of two changes no other digit.
+void scale_up_if_tiny(std::vector<Candidate>& candidates) {
+  double largest = 0.0;
+  for (const Candidate& c : candidates) largest = std::max(largest, c.weight);
+  if (!(largest > 0.0 && largest < 0x1p-512)) return;
+  const int exponent = -std::ilogb(largest);
+  for (Candidate& c : candidates) c.weight = std::scalbn(c.weight, exponent);
+}
+
 bool has_duplicates(std::span<const Candidate> candidates) {
   const auto rising = [](const Candidate& a, const Candidate& b) { return a.token < b.token; };
   const auto not_rising = [](const Candidate& a, const Candidate& b) { return a.token >= b.token; };
@@ -182,6 +192,7 @@ ErrorCode candidates_from_weights(std::span<const TokenId> ids, std::span<const 
     candidates.clear();
     return ErrorCode::DuplicateCandidate;
   }
+  scale_up_if_tiny(candidates);
   return candidates.empty() ? ErrorCode::NoCandidate : ErrorCode::Ok;
 }
 

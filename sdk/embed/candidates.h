@@ -31,9 +31,9 @@ ErrorCode candidates_from_logits(Logits logits, std::int64_t vocab_size,
 /// The largest of the first `vocab_size` logits, the lowest id among equals. Errors as above.
 ErrorCode greedy_from_logits(Logits logits, std::int64_t vocab_size, TokenId& token) noexcept;
 
-/// Fills `candidates` with the entries of weight above 0, not rescaled. Returns SizeMismatch,
-/// InvalidWeights, TokenOutOfRange, DuplicateCandidate or NoCandidate, and then `candidates` is
-/// empty.
+/// Fills `candidates` with the entries of weight above 0, scaled by a power of two where they are
+/// so small that a quotient could overflow. Returns SizeMismatch, InvalidWeights, TokenOutOfRange,
+/// DuplicateCandidate or NoCandidate, and then `candidates` is empty.
 ErrorCode candidates_from_weights(std::span<const TokenId> ids, std::span<const double> weights,
                                   std::int64_t id_limit, std::vector<Candidate>& candidates);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <initializer_list>
 #include <utility>
 
 #include "base/fail.h"
@@ -14,70 +15,110 @@
 #include "keys/derivation.h"
 #include "profiles/key_ring_impl.h"
 #include "profiles/profile_impl.h"
+#include "profiles/secret_text.h"
 
 namespace countermark {
 namespace {
 
-using base::WipedJson;
+using base::Json;
 using base::WipedString;
 using keys::Secret;
 
 constexpr std::string_view format = "countermark.keyring/1";
 constexpr auto broken = ErrorCode::InvalidKeyRing;
 
-WipedString wiped(std::string_view text) { return {text.begin(), text.end()}; }
+using HexSecrets = std::vector<WipedString>;
 
-Secret read_secret(const WipedJson& entry, const std::string& what) {
+Secret read_secret(const Json& entry, const HexSecrets& secrets, const std::string& what) {
   if (entry.contains("sealed")) {
     fail(ErrorCode::UnsupportedFormat, what,
          " is sealed, and this version cannot open sealed secrets");
   }
-  const WipedJson& field = base::require_field(entry, "secret", broken, what);
+  const Json& field = base::require_field(entry, "secret", broken, what);
+  const auto index = field.is_string()
+                         ? profiles::placeholder_index(field.get_ref<const std::string&>())
+                         : std::nullopt;
   std::array<std::uint8_t, Secret::size_bytes> bytes = {};
-  const bool valid =
-      field.is_string() && base::from_hex(field.get_ref<const WipedString&>(), bytes);
   // The value itself stays out of the message.
-  if (!valid) fail(broken, what, ": field \"secret\" must be 64 hex digits");
+  if (!index || *index >= secrets.size() || !base::from_hex(secrets[*index], bytes)) {
+    fail(broken, what, ": field \"secret\" must be 64 hex digits");
+  }
   Secret secret(bytes);
   OPENSSL_cleanse(bytes.data(), bytes.size());
   return secret;
 }
 
-KeyRingEntry read_entry(const WipedJson& json, const std::string& what) {
+/// Undoes the cutting in fields that are not ours.
+void restore(Json& json, const HexSecrets& secrets) {
+  if (json.is_structured()) {
+    for (Json& item : json) restore(item, secrets);
+  } else if (json.is_string()) {
+    const auto index = profiles::placeholder_index(json.get_ref<const std::string&>());
+    if (index && *index < secrets.size()) json = std::string(std::string_view(secrets[*index]));
+  }
+}
+
+/// The fields of `json` but those in `known`.
+Json unknown_fields(Json json, std::initializer_list<const char*> known,
+                    const HexSecrets& secrets) {
+  for (const char* field : known) json.erase(field);
+  restore(json, secrets);
+  return json;
+}
+
+KeyRingEntry read_entry(const Json& json, const HexSecrets& secrets, const std::string& what) {
   const std::string key_id = base::require_string(json, "key_id", broken, what);
-  KeyRingEntry entry{read_secret(json, what), {}, json};
+  KeyRingEntry entry{read_secret(json, secrets, what), {}, {}};
   const std::string commitment = keys::commitment(entry.secret);
   if (key_id != keys::key_id(commitment)) {
     fail(broken, what, ": key_id is ", key_id, ", but the secret's is ", keys::key_id(commitment));
   }
-  const WipedJson& list = base::require_field(json, "profiles", broken, what);
+  const Json& list = base::require_field(json, "profiles", broken, what);
   if (!list.is_array()) fail(broken, what, ": field \"profiles\" must be an array");
-  for (const WipedJson& item : list) {
-    const WipedString text = item.dump();
-    Profile profile = profiles::make(
-        base::parse_json(std::string_view(text), ErrorCode::InvalidProfile, what + ": profile"));
+  for (Json item : list) {
+    restore(item, secrets);
+    Profile profile = profiles::make(std::move(item));
     if (profile.commitment() != commitment) {
       fail(broken, what, ": profile ", profile.id(), " is committed to another key (",
            profile.key_id(), ") than the entry's (", key_id, ")");
     }
     entry.profiles.push_back(std::move(profile));
   }
-  for (const char* known : {"key_id", "secret", "profiles"}) entry.unknown_fields.erase(known);
+  entry.unknown_fields = unknown_fields(json, {"key_id", "secret", "profiles"}, secrets);
   return entry;
 }
 
-WipedJson write_entry(const KeyRingEntry& entry) {
-  WipedJson json = entry.unknown_fields;
-  const std::string commitment = keys::commitment(entry.secret);
-  json["key_id"] = wiped(keys::key_id(commitment));
-  std::string hex = base::to_hex(entry.secret.reveal());
-  json["secret"] = wiped(hex);
-  OPENSSL_cleanse(hex.data(), hex.size());
-  json["profiles"] = WipedJson::array();
-  for (const Profile& profile : entry.profiles) {
-    json["profiles"].push_back(WipedJson::parse(profile.to_json()));
-  }
+/// The entry as JSON, with placeholder `i` for its secret.
+Json write_entry(const KeyRingEntry& entry, std::size_t i) {
+  Json json = {{"key_id", keys::key_id(keys::commitment(entry.secret))},
+               {"secret", profiles::placeholder(i)},
+               {"profiles", Json::array()}};
+  for (const Profile& profile : entry.profiles) json["profiles"].push_back(profile.impl().json);
+  json.update(entry.unknown_fields);
   return json;
+}
+
+/// Refuses to replace a key ring that holds keys which `entries` lack: text that they have marked
+/// would be lost. What is no JSON holds none.
+void require_no_key_lost(const std::filesystem::path& path,
+                         const std::vector<KeyRingEntry>& entries) {
+  if (!std::filesystem::exists(path)) return;
+  WipedString text = base::read_file(path, false);
+  profiles::cut_secrets(text);
+  const Json json = Json::parse(text.begin(), text.end(), nullptr, false);
+  if (!json.is_object() || !json.contains("entries") || !json["entries"].is_array()) return;
+  for (const Json& old : json["entries"]) {
+    if (!old.is_object() || !old.contains("key_id") || !old["key_id"].is_string()) continue;
+    const auto& key_id = old["key_id"].get_ref<const std::string&>();
+    const bool kept = std::any_of(entries.begin(), entries.end(), [&](const KeyRingEntry& entry) {
+      return keys::key_id(keys::commitment(entry.secret)) == key_id;
+    });
+    if (!kept) {
+      fail(ErrorCode::FileFailure, "not written: ", path.string(), " holds the key ", key_id,
+           ", which this ring does not have and which would be lost; open that file, add to it and "
+           "save it, or choose another path");
+    }
+  }
 }
 
 bool environment_allows_readable() {
@@ -111,39 +152,48 @@ KeyRing KeyRing::generate() { return KeyRing(std::make_unique<Impl>()); }
 
 KeyRing KeyRing::open(const std::filesystem::path& path, const OpenOptions& options) {
   const bool readable = options.allow_readable_by_others || environment_allows_readable();
-  const WipedString text = base::read_file(path, !readable);
+  WipedString text = base::read_file(path, !readable);
   const std::string what = "key ring " + path.string();
-  WipedJson json = base::parse_json<WipedJson>(text, broken, what);
+  const HexSecrets secrets = profiles::cut_secrets(text);
+  const Json json = base::parse_json(text, broken, what);
   const std::string found = base::require_string(json, "format", broken, what);
   if (found != format) {
     fail(ErrorCode::UnsupportedFormat, what, ": format \"", found,
          "\" is not one this version reads (", format, "); a newer version may");
   }
-  const WipedJson& list = base::require_field(json, "entries", broken, what);
+  const Json& list = base::require_field(json, "entries", broken, what);
   if (!list.is_array()) fail(broken, what, ": field \"entries\" must be an array");
 
   auto impl = std::make_unique<Impl>();
   std::vector<std::string> ids;
-  for (const WipedJson& item : list) {
+  for (const Json& item : list) {
     impl->entries.push_back(
-        read_entry(item, what + ": entry " + std::to_string(impl->entries.size())));
+        read_entry(item, secrets, what + ": entry " + std::to_string(impl->entries.size())));
     for (const Profile& profile : impl->entries.back().profiles) ids.push_back(profile.id());
   }
   std::sort(ids.begin(), ids.end());
   if (const auto twice = std::adjacent_find(ids.begin(), ids.end()); twice != ids.end()) {
     fail(broken, what, ": profile id ", *twice, " occurs twice");
   }
-  for (const char* known : {"format", "entries"}) json.erase(known);
-  impl->unknown_fields = std::move(json);
+  impl->unknown_fields = unknown_fields(json, {"format", "entries"}, secrets);
   return KeyRing(std::move(impl));
 }
 
 void KeyRing::save(const std::filesystem::path& path) const {
-  WipedJson json = impl_->unknown_fields;
-  json["format"] = wiped(format);
-  json["entries"] = WipedJson::array();
-  for (const KeyRingEntry& entry : impl_->entries) json["entries"].push_back(write_entry(entry));
-  const WipedString text = json.dump(2) + "\n";
+  const auto& entries = impl_->entries;
+  require_no_key_lost(path, entries);
+  Json json = {{"format", format}, {"entries", Json::array()}};
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    json["entries"].push_back(write_entry(entries[i], i));
+  }
+  json.update(impl_->unknown_fields);
+  const std::string without_secrets = json.dump(2) + "\n";
+  WipedString text(without_secrets.begin(), without_secrets.end());
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    std::string hex = base::to_hex(entries[i].secret.reveal());
+    profiles::fill_secret(text, i, hex);
+    OPENSSL_cleanse(hex.data(), hex.size());
+  }
   base::replace_file(path, text);
 }
 
@@ -166,7 +216,7 @@ Profile KeyRing::import_secret(std::string_view id, std::span<const std::uint8_t
     if (entry.secret == secret) home = &entry;
   }
   if (home == nullptr) {
-    impl_->entries.push_back({std::move(secret), {}, WipedJson::object()});
+    impl_->entries.push_back({std::move(secret), {}, Json::object()});
     home = &impl_->entries.back();
   }
   home->profiles.push_back(profile);

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/wiped.h"
+#include "base/json.h"
 #include "countermark/key_ring.h"
 #include "keys/secret.h"
 
@@ -15,12 +15,12 @@ struct KeyRingEntry {
   keys::Secret secret;
   std::vector<Profile> profiles;
   /// Fields of the file that this version does not know.
-  base::WipedJson unknown_fields;
+  base::Json unknown_fields;
 };
 
 struct KeyRing::Impl {
   std::vector<KeyRingEntry> entries;
-  base::WipedJson unknown_fields = base::WipedJson::object();
+  base::Json unknown_fields = base::Json::object();
 
   /// The entry and the profile called `id`. Throws Error(UnknownProfile).
   std::pair<const KeyRingEntry*, const Profile*> find(std::string_view id) const;

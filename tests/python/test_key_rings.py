@@ -196,3 +196,49 @@ def test_errors_travel_between_processes() -> None:
     error = cm.CountermarkError("text", "no_candidate")
     same = pickle.loads(pickle.dumps(error))
     assert (str(same), same.code) == ("text", "no_candidate")
+
+
+def test_a_secret_is_taken_as_it_lies() -> None:
+    ring = cm.KeyRing.generate()
+    secret = bytearray(range(32))
+    profile = ring.import_secret("a", secret)
+    assert ring.import_secret("b", memoryview(bytes(range(40)))[:32]).key_id == profile.key_id
+    import numpy as np
+
+    for wrong in (np.arange(64, dtype=np.uint8)[::2], memoryview(secret)[::-1], np.zeros(4)):
+        with pytest.raises(cm.CountermarkError, match="contiguous bytes"):
+            ring.import_secret("c", wrong)  # type: ignore[arg-type]
+    with pytest.raises(cm.CountermarkError, match="must hold 32 bytes, got 31"):
+        ring.import_secret("c", secret[:31])
+    assert len(ring.profiles) == 2
+
+
+def test_saving_never_loses_a_key(saved: Path, ring: cm.KeyRing) -> None:
+    first, second = cm.KeyRing.open(saved), cm.KeyRing.open(saved)
+    first.create_profile("first")
+    first.save(saved)
+    second.create_profile("second")
+    with pytest.raises(cm.CountermarkError, match="would be lost"):
+        second.save(saved)
+    with pytest.raises(cm.CountermarkError, match="would be lost"):
+        cm.KeyRing.generate().save(saved)
+    assert [p.id for p in cm.KeyRing.open(saved).profiles] == ["prod", "named", "first"]
+    # What is no key ring holds no keys.
+    saved.write_text("{")
+    ring.save(saved)
+    assert cm.KeyRing.open(saved).profiles == ring.profiles
+
+
+def test_a_link_goes_on_pointing_at_the_ring(saved: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.json"
+    link.symlink_to(saved)
+    ring = cm.KeyRing.open(link)
+    ring.create_profile("new")
+    ring.save(link)
+    assert link.is_symlink()
+    assert len(cm.KeyRing.open(saved).profiles) == 3
+
+
+def test_a_path_that_is_no_utf8_can_be_told() -> None:
+    with pytest.raises(cm.CountermarkError, match="cannot open"):
+        cm.KeyRing.open("/nowhere/\udcff")

@@ -303,3 +303,56 @@ def test_select_releases_the_gil() -> None:
     stop.set()
     spinner.join()
     assert longest < took / 2
+
+
+def test_sequences_that_nobody_else_holds_stay_alive(sampler: cm.Sampler) -> None:
+    rows = np.stack([row(i) for i in range(4)])
+    alone = sampler.sample_batch(rows, [sampler.sequence(seed=i) for i in range(4)])
+    drawn = sampler.sample_batch(rows, (sampler.sequence(seed=i) for i in range(4)))
+    assert drawn.tolist() == alone.tolist()
+    assert len(sampler.placements(sampler.sequence() for _ in range(3))[0]) == 3
+    sampler.observe_batch((sampler.sequence() for _ in range(2)), [1, 2])
+    with pytest.raises(cm.CountermarkError, match="must be a list of Sequence"):
+        sampler.placements([sampler.sequence(), None])  # type: ignore[list-item]
+
+
+def test_shapes_of_candidates_must_match(sampler: cm.Sampler) -> None:
+    sequences = [sampler.sequence() for _ in range(2)]
+    with pytest.raises(cm.CountermarkError, match=r"ids must have the shape of weights, \[2, 3\]"):
+        sampler.sample_candidates_batch(np.ones((3, 2), int), np.ones((2, 3)), sequences)
+    with pytest.raises(cm.CountermarkError, match=r"weights must have the shape \[2, width\]"):
+        sampler.sample_candidates_batch([1, 2], [0.5, 0.5], sequences)
+
+
+def test_a_refused_tensor_is_given_back(sampler: cm.Sampler) -> None:
+    torch = pytest.importorskip("torch")
+    import weakref
+
+    class Storage(np.ndarray):  # type: ignore[type-arg]
+        pass
+
+    array = np.zeros(VOCAB, np.float64).view(Storage)
+    watch = weakref.ref(array)
+    with pytest.raises(cm.CountermarkError, match="got DLPack type"):
+        sampler.sequence().select(torch.from_numpy(array))
+    del array
+    assert watch() is None
+    with pytest.raises(cm.CountermarkError, match="cannot be read through DLPack"):
+        sampler.sequence().select(torch.zeros(VOCAB, requires_grad=True))
+
+
+def test_rows_out_of_alignment_are_refused(sampler: cm.Sampler) -> None:
+    raw = np.zeros(4 * VOCAB + 1, np.uint8)
+    with pytest.raises(cm.CountermarkError, match="aligned"):
+        sampler.sequence().select(np.frombuffer(raw, np.float32, VOCAB, offset=1))
+    ids = np.frombuffer(raw, np.int32, 30, offset=1)
+    assert len(sampler.sequence(response_so_far=ids)) == 30
+
+
+def test_a_batch_may_mix_profiles_during_a_rotation(ring: cm.KeyRing) -> None:
+    old, new = cm.Sampler(ring, "prod"), cm.Sampler(ring, "named")
+    rows = np.stack([row(0), row(1)])
+    mixed = new.sample_batch(
+        rows, [old.sequence(seed=0, response_so_far=range(30)), new.sequence(seed=1)]
+    )
+    assert mixed[0] == old.sequence(seed=0, response_so_far=range(30)).select(rows[0])

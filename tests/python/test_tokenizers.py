@@ -105,9 +105,28 @@ def test_another_tokenizer_is_refused(ring: cm.KeyRing) -> None:
     ring.create_profile("letters", tokenizer=ours)
     detector = cm.Detector(ring, ["letters"])
     assert detector.detect_text("text", cm.Tokenizer(ours)).tested == 1
-    with pytest.raises(cm.CountermarkError, match='"letters" is for the tokenizer') as caught:
-        detector.detect_text("text", cm.Tokenizer(theirs))
-    assert caught.value.code == "tokenizer_mismatch"
+    for foreign in (cm.Tokenizer(theirs), theirs):
+        with pytest.raises(cm.CountermarkError, match='"letters" is for the tokenizer') as caught:
+            detector.detect_text("text", foreign)
+        assert caught.value.code == "tokenizer_mismatch"
+    assert detector.detect_text("text", ours).tested == 1
+
+
+def test_a_file_that_cuts_and_pads_does_neither(shared: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    path = shared / "tokenizers" / "gpt-neox" / "20B_tokenizer.json"
+    plain, cutting = (tokenizers.Tokenizer.from_file(str(path)) for _ in range(2))
+    cutting.enable_truncation(5)
+    cutting.enable_padding(length=400)
+    text = "The quick brown fox. " * 20
+    assert cm.Tokenizer(cutting).encode(text).tolist() == cm.Tokenizer(plain).encode(text).tolist()
+    assert len(cutting.encode(text).ids) == 400, "the caller's own tokenizer is left alone"
+
+
+def test_half_a_surrogate_pair_is_refused(ring: cm.KeyRing) -> None:
+    with pytest.raises(cm.CountermarkError, match="surrogate pair at character 2") as caught:
+        cm.Detector(ring).detect_text("ab\ud83d", Letters())
+    assert caught.value.code == "invalid_encoding"
 
 
 def test_files_that_are_no_tokenizer(tmp_path: Path) -> None:

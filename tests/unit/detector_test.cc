@@ -365,3 +365,15 @@ TEST_CASE("Detector::score_account: asks for a profile with accounts that it tes
   CHECK(score({1, 2, 50}, "with").names("token 2 "));
   CHECK(score(text, "with").message == "");
 }
+
+TEST_CASE("Detector: not by these keys takes enough tokens under each of them") {
+  auto ring = KeyRing::generate();
+  ring.create_profile("all", {.purpose = Purpose::Provenance});
+  // Nearly every context is free under this one.
+  ring.create_profile("few", {.narrow_units = 100, .free_units = 65000});
+  test::Tokens tokens;
+  for (TokenId i = 0; i < 400; ++i) tokens.push_back(i * 7919 % 5003);
+  const std::vector<std::string> all = {"all"};
+  CHECK(Detector(ring, all).detect(tokens).verdict == Verdict::NotMarkedByTheseKeys);
+  CHECK(Detector(ring).detect(tokens).verdict == Verdict::Insufficient);
+}

@@ -21,7 +21,7 @@ TEST_CASE("parse_json: a mistake is told by its place, never by the text itself"
     CHECK_FALSE(thrown.names("deadbeef"));
     const base::WipedString wiped(text.begin(), text.end());
     CHECK(test::thrown_by([&] {
-            base::parse_json<base::WipedJson>(wiped, ErrorCode::InvalidKeyRing, "the thing");
+            base::parse_json(wiped, ErrorCode::InvalidKeyRing, "the thing");
           }).code == ErrorCode::InvalidKeyRing);
   }
 }

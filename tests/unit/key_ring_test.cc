@@ -268,3 +268,25 @@ TEST_CASE("KeyRing: a retired profile detects and marks nothing new") {
   const test::Tokens tokens = test::marked_tokens(sampler, 200, 50);
   CHECK(Detector(ring).detect(tokens).verdict == Verdict::Marked);
 }
+
+TEST_CASE("KeyRing: a strange field that looks like a secret survives too") {
+  RingFile file;
+  const std::string strange(64, 'e');
+  file.json["entries"][0]["hsm"] = {{"secret", strange}};
+  test::write_private(file.path, file.json.dump());
+  KeyRing::open(file.path).save(file.path);
+  const Json saved = Json::parse(test::read_text(file.path));
+  CHECK(saved["entries"][0]["hsm"]["secret"] == strange);
+  CHECK(saved["entries"][0]["secret"] == first_hex());
+  CHECK(saved["entries"][1]["secret"] == second_hex());
+}
+
+TEST_CASE("KeyRing: save replaces no file that holds other keys") {
+  const RingFile file;
+  KeyRing other = KeyRing::generate();
+  other.create_profile("other");
+  const auto thrown = test::thrown_by([&] { other.save(file.path); });
+  CHECK(thrown.code == ErrorCode::FileFailure);
+  CHECK(thrown.names("would be lost"));
+  CHECK(test::read_text(file.path) == file.text);
+}

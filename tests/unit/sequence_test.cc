@@ -385,13 +385,23 @@ TEST_CASE("Sequence: candidates are drawn alike in any order, at any scale and w
   }
 }
 
-TEST_CASE("Sequence: weights too small for a quotient still go to the lowest id") {
-  const Sequence sequence =
-      marked_sampler().sequence({.seed = 5, .response_so_far = test::Tokens{1, 2, 3, 4, 5}});
-  const std::vector<double> weights(3, 5e-324);
-  TokenId token = -1;
-  REQUIRE(sequence.select_candidates(test::Tokens{9, 4, 30}, weights, token) == ErrorCode::Ok);
-  CHECK(token == 4);
+TEST_CASE("Sequence: weights are up to scale, however small") {
+  Sequence sequence = marked_sampler().sequence({.seed = 5});
+  const test::Tokens ids = {9, 4, 30, 7};
+  const std::vector<double> weights = {0.25, 0.5, 1.0, 0.125};
+  for (int i = 0; i < 100; ++i) {
+    TokenId expected = -1;
+    REQUIRE(sequence.select_candidates(ids, weights, expected) == ErrorCode::Ok);
+    for (const int exponent : {-1, -300, -600, -1021, -1071, 1000}) {
+      CAPTURE(exponent);
+      std::vector<double> scaled;
+      for (const double weight : weights) scaled.push_back(std::scalbn(weight, exponent));
+      TokenId token = -1;
+      REQUIRE(sequence.select_candidates(ids, scaled, token) == ErrorCode::Ok);
+      CHECK(token == expected);
+    }
+    REQUIRE(sequence.observe(expected) == ErrorCode::Ok);
+  }
 }
 
 TEST_CASE("Sequence: a forced token is counted, not marked") {

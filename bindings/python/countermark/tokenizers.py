@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +127,11 @@ class Tokenizer:
         """XXH3-128 over the vocabulary: 32 hex digits that name this tokenizer."""
         return tokenizer_fingerprint(self.vocabulary.items())
 
+    @property
+    def lists_vocabulary(self) -> bool:
+        """Whether ``vocabulary``, ``vocab_size`` and ``fingerprint`` can be had."""
+        return type(self._backend) is not _Backend
+
     def info(self) -> dict[str, Any]:
         """Return what a profile says of its tokenizer."""
         return {
@@ -154,7 +159,7 @@ def describe(tokenizer: Any) -> dict[str, Any]:
 def encode_for(profiles: Sequence[Profile], text: str, tokenizer: Any) -> npt.NDArray[np.int32]:
     """Encode ``text`` to be tested against ``profiles``.
 
-    A :class:`Tokenizer` knows its fingerprint, so that a foreign one is refused.
+    A tokenizer whose vocabulary can be listed must be the one that the profiles were made for.
     """
     if not isinstance(text, str):
         raise CountermarkError(
@@ -163,10 +168,18 @@ def encode_for(profiles: Sequence[Profile], text: str, tokenizer: Any) -> npt.ND
         )
     if not text:
         raise CountermarkError("the text is empty: there is no token to examine", "empty_text")
-    if isinstance(tokenizer, Tokenizer):
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise CountermarkError(
+            f"the text holds half a surrogate pair at character {error.start}; decode it anew",
+            "invalid_encoding",
+        ) from error
+    tokenizer = _as_tokenizer(tokenizer)
+    if tokenizer.lists_vocabulary:
         for profile in profiles:
             require_same_tokenizer(profile, tokenizer)
-    return _as_tokenizer(tokenizer).encode(text)
+    return tokenizer.encode(text)
 
 
 def require_same_tokenizer(profile: Profile, tokenizer: Tokenizer) -> None:
@@ -186,6 +199,15 @@ def _as_tokenizer(tokenizer: Any) -> Tokenizer:
         return tokenizer
     if isinstance(tokenizer, (str, Path)):
         return Tokenizer.load(tokenizer)
+    try:
+        return _wrap(tokenizer)
+    except TypeError:  # not hashable
+        return Tokenizer(tokenizer)
+
+
+# Listing a vocabulary and hashing it takes a good part of a second: once is enough.
+@lru_cache(maxsize=8)
+def _wrap(tokenizer: Any) -> Tokenizer:
     return Tokenizer(tokenizer)
 
 
@@ -215,6 +237,14 @@ class _Backend:
 class _HuggingFace(_Backend):
     """The library ``tokenizers``."""
 
+    def __init__(self, tokenizer: Any) -> None:
+        if tokenizer.truncation is not None or tokenizer.padding is not None:
+            # Published files often cut or pad; a text is examined as it is.
+            tokenizer = type(tokenizer).from_str(tokenizer.to_str())
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
+        super().__init__(tokenizer)
+
     def encode(self, text: str) -> Sequence[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
@@ -235,14 +265,22 @@ class _Transformers(_Backend):
     """A tokenizer of transformers, fast or slow."""
 
     def encode(self, text: str) -> Sequence[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
+        ids: list[int] = self.tokenizer.encode(
+            text, add_special_tokens=False, truncation=False, padding=False
+        )
         return ids
 
     def decode(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def encode_with_spans(self, text: str) -> tuple[Sequence[int], list[Span]]:
-        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoding = self.tokenizer(
+            text,
+            add_special_tokens=False,
+            truncation=False,
+            padding=False,
+            return_offsets_mapping=True,
+        )
         return encoding["input_ids"], [tuple(span) for span in encoding["offset_mapping"]]
 
     def vocabulary(self) -> dict[int, bytes]:
@@ -251,6 +289,11 @@ class _Transformers(_Backend):
 
 class _SentencePiece(_Backend):
     """A ``SentencePieceProcessor``."""
+
+    def encode(self, text: str) -> Sequence[int]:
+        # A processor can be set to add these.
+        ids: list[int] = self.tokenizer.encode(text, out_type=int, add_bos=False, add_eos=False)
+        return ids
 
     def encode_with_spans(self, text: str) -> tuple[Sequence[int], list[Span]]:
         if hasattr(self.tokenizer, "encode_as_offset_mapping"):
@@ -325,9 +368,9 @@ def _load_folder(folder: Path) -> Tokenizer:
 
 
 def _load_file(path: Path, pattern: str | None) -> Any:
-    with path.open("rb") as file:
-        head = file.read(64)
     try:
+        with path.open("rb") as file:
+            head = file.read(64)
         if path.suffix == ".tiktoken":
             return _load_tiktoken(path, pattern)
         if head.lstrip()[:1] == b"{":

@@ -39,7 +39,8 @@ TokenIds::TokenIds(py::handle object, const char* what) {
     fail(ErrorCode::InvalidOption, what, " must be integers, got ", dtype_name(array_.dtype()));
   }
   using Same = py::array_t<TokenId, py::array::c_style>;
-  if (py::isinstance<Same>(array_)) {
+  const bool aligned = reinterpret_cast<std::uintptr_t>(array_.data()) % alignof(TokenId) == 0;
+  if (aligned && py::isinstance<Same>(array_)) {
     ids_ = {static_cast<const TokenId*>(array_.data()), static_cast<std::size_t>(array_.size())};
     return;
   }
@@ -65,10 +66,6 @@ LogitRows::LogitRows(py::handle object, int dimensions) {
          "logits must be a numpy array, or a CPU tensor with __dlpack__ (torch and others), got ",
          std::string(py::str(py::type::of(object).attr("__name__"))));
   }
-}
-
-LogitRows::~LogitRows() {
-  if (tensor_ != nullptr && tensor_->deleter != nullptr) tensor_->deleter(tensor_);
 }
 
 void LogitRows::view_numpy(const py::array& array, int dimensions) {
@@ -108,14 +105,18 @@ void LogitRows::view_dlpack(py::handle object, int dimensions) {
          "logits must be on the CPU (DLPack device type 1), got device type ", device.first,
          "; copy them, or draw on the device from placements()");
   }
-  const py::object capsule = object.attr("__dlpack__")();
-  auto* tensor = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
-  if (tensor == nullptr) throw py::error_already_set();
-  // From here on the tensor is ours to delete: the renamed capsule says so.
+  py::object capsule;
+  try {
+    capsule = object.attr("__dlpack__")();
+  } catch (const py::error_already_set& error) {  // a tensor that requires grad, among others
+    fail(ErrorCode::InvalidOption, "logits cannot be read through DLPack: ", error.what());
+  }
+  tensor_.reset(static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor")));
+  if (!tensor_) throw py::error_already_set();
+  // The renamed capsule says that the tensor is ours to give back.
   PyCapsule_SetName(capsule.ptr(), "used_dltensor");
-  tensor_ = tensor;
 
-  const DLTensor& view = tensor->dl_tensor;
+  const DLTensor& view = tensor_->dl_tensor;
   const auto given = static_cast<std::size_t>(view.ndim);
   require_dimensions(given, dimensions);
   const DLDataType dtype = view.dtype;
@@ -145,6 +146,9 @@ void LogitRows::add_rows(const void* data, Logits::Type type, std::span<const st
          strides[1], " values; make a contiguous copy");
   }
   const std::int64_t item = type == Logits::Type::Float32 ? 4 : 2;
+  if (reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(item) != 0) {
+    fail(ErrorCode::InvalidOption, "logits must be aligned; make a copy");
+  }
   for (std::int64_t row = 0; row < shape[0]; ++row) {
     rows_.emplace_back(static_cast<const std::byte*>(data) + row * strides[0] * item,
                        static_cast<std::size_t>(shape[1]), type);

@@ -8,7 +8,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cstddef>
-#include <optional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -40,10 +40,6 @@ class LogitRows {
   /// `dimensions` is 1 for a row and 2 for a batch. Throws Error(SizeMismatch) or
   /// Error(InvalidOption) saying what the array is and what it should be.
   LogitRows(py::handle object, int dimensions);
-  LogitRows(const LogitRows&) = delete;
-  LogitRows& operator=(const LogitRows&) = delete;
-  ~LogitRows();
-
   std::span<const Logits> rows() const noexcept { return rows_; }
 
  private:
@@ -52,8 +48,15 @@ class LogitRows {
   void add_rows(const void* data, Logits::Type type, std::span<const std::int64_t> shape,
                 std::span<const std::int64_t> strides);
 
+  /// Gives a tensor back to its framework, with the GIL held.
+  struct GiveBack {
+    void operator()(DLManagedTensor* tensor) const {
+      if (tensor->deleter != nullptr) tensor->deleter(tensor);
+    }
+  };
+
   py::array array_;
-  DLManagedTensor* tensor_ = nullptr;
+  std::unique_ptr<DLManagedTensor, GiveBack> tensor_;
   std::vector<Logits> rows_;
 };
 

@@ -5,6 +5,7 @@
 #include <pybind11/stl/filesystem.h>
 
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -52,19 +53,21 @@ struct PySequence {
 /// Holds sequences for the length of one call. Made and destroyed with the GIL.
 class Use {
  public:
-  explicit Use(PySequence& one) : Use(std::vector<PySequence*>{&one}) {}
-  explicit Use(std::vector<PySequence*> sequences) : sequences_(std::move(sequences)) {
-    for (const PySequence* sequence : sequences_) {
-      if (sequence == nullptr) {
+  explicit Use(PySequence& one) {
+    sequences_.push_back(&one);
+    enter();
+  }
+  /// Any iterable of sequences. Keeps them alive: the caller's list may change meanwhile, and an
+  /// iterator's items have no other owner.
+  explicit Use(const py::iterable& sequences) {
+    for (const py::handle item : sequences) {
+      if (!py::isinstance<PySequence>(item)) {
         throw Error(ErrorCode::InvalidOption, "sequences must be a list of Sequence");
       }
-      if (sequence->busy) {
-        throw Error(ErrorCode::RepeatedSequence,
-                    "a sequence is in use by another thread; it belongs to one at a time");
-      }
+      alive_.push_back(py::reinterpret_borrow<py::object>(item));
+      sequences_.push_back(item.cast<PySequence*>());
     }
-    for (PySequence* sequence : sequences_) sequence->busy = true;
-    for (PySequence* sequence : sequences_) pointers_.push_back(&sequence->sequence);
+    enter();
   }
   Use(const Use&) = delete;
   Use& operator=(const Use&) = delete;
@@ -72,10 +75,24 @@ class Use {
     for (PySequence* sequence : sequences_) sequence->busy = false;
   }
 
+  std::size_t size() const noexcept { return pointers_.size(); }
   std::span<Sequence* const> sequences() const noexcept { return pointers_; }
   Sequence& one() const noexcept { return *pointers_.front(); }
+  const Profile& profile(std::size_t i) const noexcept { return sequences_[i]->profile; }
 
  private:
+  void enter() {
+    for (PySequence* sequence : sequences_) pointers_.push_back(&sequence->sequence);
+    for (const PySequence* sequence : sequences_) {
+      if (sequence->busy) {
+        throw Error(ErrorCode::RepeatedSequence,
+                    "a sequence is in use by another thread; it belongs to one at a time");
+      }
+    }
+    for (PySequence* sequence : sequences_) sequence->busy = true;
+  }
+
+  std::vector<py::object> alive_;
   std::vector<PySequence*> sequences_;
   std::vector<Sequence*> pointers_;
 };
@@ -199,17 +216,19 @@ py::array_t<double> weights_of(py::handle object) {
   return weights;
 }
 
-/// Candidate ids of any integer type, refused rather than wrapped where they do not fit.
-std::vector<TokenId> flat_ids(py::handle object) {
-  const py::object flat = py::module_::import("numpy").attr("asarray")(object).attr("reshape")(-1);
-  const TokenIds ids(flat, "ids");
-  return {ids.ids().begin(), ids.ids().end()};
+/// The bytes of a secret, exactly as they lie in `object`.
+std::span<const std::uint8_t> secret_bytes(const py::buffer_info& bytes) {
+  if (bytes.ndim != 1 || bytes.itemsize != 1 || bytes.strides[0] != 1) {
+    throw Error(ErrorCode::InvalidKey,
+                "a secret must be contiguous bytes: bytes, bytearray or a view of all of one");
+  }
+  return {static_cast<const std::uint8_t*>(bytes.ptr), static_cast<std::size_t>(bytes.size)};
 }
 
 TokenId select_candidates(PySequence& self, py::handle ids, py::handle weights) {
   const TokenIds token_ids(ids, "ids");
   const auto values = weights_of(weights);
-  if (token_ids.ids().size() != static_cast<std::size_t>(values.size())) {
+  if (values.ndim() != 1 || token_ids.ids().size() != static_cast<std::size_t>(values.size())) {
     throw Error(ErrorCode::SizeMismatch,
                 text("ids has ", token_ids.ids().size(), " entries and weights ", values.size()));
   }
@@ -237,66 +256,71 @@ py::array_t<TokenId> as_array(std::span<const TokenId> tokens) {
 }
 
 py::array_t<TokenId> sample_batch(const Sampler& self, py::handle logits,
-                                  std::vector<PySequence*> sequences, double temperature,
+                                  const py::iterable& sequences, double temperature,
                                   std::int64_t top_k, double top_p, double min_p) {
   const SamplingOptions how = options(temperature, top_k, top_p, min_p);
   const LogitRows rows(logits, 2);
-  if (rows.rows().size() != sequences.size()) {
-    throw Error(ErrorCode::SizeMismatch, text("logits has ", rows.rows().size(), " rows for ",
-                                              sequences.size(), " sequences"));
+  const Use use(sequences);
+  if (rows.rows().size() != use.size()) {
+    throw Error(ErrorCode::SizeMismatch,
+                text("logits has ", rows.rows().size(), " rows for ", use.size(), " sequences"));
   }
-  std::vector<TokenId> tokens(sequences.size());
+  std::vector<TokenId> tokens(use.size());
   BatchStatus status;
   {
-    const Use use(std::move(sequences));
     const py::gil_scoped_release release;
     status = self.sample_batch(rows.rows(), use.sequences(), how, tokens);
   }
   if (!status.ok()) {
+    // A sequence may be of another sampler: what it refuses is its own profile's business.
     const std::string why =
-        status.row < rows.rows().size()
-            ? refusal(status.code, rows.rows()[status.row], self.profile().tokenizer())
-            : std::string(error_description(status.code));
+        refusal(status.code, rows.rows()[status.row], use.profile(status.row).tokenizer());
     throw Error(status.code, text("row ", status.row, ": ", why));
   }
   return as_array(tokens);
 }
 
 py::array_t<TokenId> sample_candidates_batch(const Sampler& self, py::handle ids,
-                                             py::handle weights,
-                                             std::vector<PySequence*> sequences) {
+                                             py::handle weights, const py::iterable& sequences) {
   const auto values = weights_of(weights);
-  if (values.ndim() != 2 || static_cast<std::size_t>(values.shape(0)) != sequences.size()) {
+  const Use use(sequences);
+  if (values.ndim() != 2 || static_cast<std::size_t>(values.shape(0)) != use.size()) {
     throw Error(ErrorCode::SizeMismatch,
-                text("weights must have the shape [", sequences.size(), ", width]"));
+                text("weights must have the shape [", use.size(), ", width]"));
   }
-  const std::vector<TokenId> token_ids = flat_ids(ids);
-  std::vector<TokenId> tokens(sequences.size());
+  const py::array array = py::array::ensure(py::reinterpret_borrow<py::object>(ids));
+  if (!array || array.ndim() != 2 || array.shape(0) != values.shape(0) ||
+      array.shape(1) != values.shape(1)) {
+    PyErr_Clear();
+    throw Error(ErrorCode::SizeMismatch, text("ids must have the shape of weights, [",
+                                              values.shape(0), ", ", values.shape(1), "]"));
+  }
+  const TokenIds token_ids(array.attr("reshape")(-1), "ids");
+  std::vector<TokenId> tokens(use.size());
   BatchStatus status;
   {
-    const Use use(std::move(sequences));
     const py::gil_scoped_release release;
     status = self.sample_candidates_batch(
-        token_ids, {values.data(), static_cast<std::size_t>(values.size())},
+        token_ids.ids(), {values.data(), static_cast<std::size_t>(values.size())},
         static_cast<std::size_t>(values.shape(1)), use.sequences(), tokens);
   }
   check(status);
   return as_array(tokens);
 }
 
-void observe_batch(const Sampler& self, std::vector<PySequence*> sequences, py::handle tokens) {
+void observe_batch(const Sampler& self, const py::iterable& sequences, py::handle tokens) {
   const TokenIds ids(tokens, "tokens");
-  if (ids.ids().size() != sequences.size()) {
-    throw Error(ErrorCode::SizeMismatch, text("tokens has ", ids.ids().size(), " entries for ",
-                                              sequences.size(), " sequences"));
+  const Use use(sequences);
+  if (ids.ids().size() != use.size()) {
+    throw Error(ErrorCode::SizeMismatch,
+                text("tokens has ", ids.ids().size(), " entries for ", use.size(), " sequences"));
   }
-  const Use use(std::move(sequences));
   check(self.observe_batch(use.sequences(), ids.ids()));
 }
 
-py::tuple placements(const Sampler&, std::vector<PySequence*> sequences) {
-  const Use use(std::move(sequences));
-  const auto size = static_cast<py::ssize_t>(use.sequences().size());
+py::tuple placements(const Sampler&, const py::iterable& sequences) {
+  const Use use(sequences);
+  const auto size = static_cast<py::ssize_t>(use.size());
   py::array_t<std::uint8_t> layer(size);
   py::array_t<std::uint64_t> k1(size), k2(size), a1(size), a2(size);
   for (py::ssize_t i = 0; i < size; ++i) {
@@ -409,9 +433,7 @@ void bind_profiles(py::module_& m) {
              std::optional<std::int64_t> free_prefix, const py::object& tokenizer) {
             const py::buffer_info bytes = secret.request();
             return ring.import_secret(
-                id,
-                {static_cast<const std::uint8_t*>(bytes.ptr),
-                 static_cast<std::size_t>(bytes.size * bytes.itemsize)},
+                id, secret_bytes(bytes),
                 profile_options(mark, accounts, purpose, narrow_width, wide_width, narrow_units,
                                 free_units, free_prefix, tokenizer));
           },
@@ -483,11 +505,13 @@ void bind_sampling(py::module_& m) {
       .def(
           "rollback",
           [](PySequence& self, std::int64_t count) {
-            if (count < 0 || static_cast<std::uint64_t>(count) > self.sequence.size()) {
+            const Use use(self);
+            const std::size_t size = use.one().size();
+            if (count < 0 || static_cast<std::uint64_t>(count) > size) {
               throw Error(ErrorCode::InvalidOption,
-                          text("count must be in 0..", self.sequence.size(), ", got ", count));
+                          text("count must be in 0..", size, ", got ", count));
             }
-            Use(self).one().rollback(static_cast<std::size_t>(count));
+            use.one().rollback(static_cast<std::size_t>(count));
           },
           "count"_a)
       .def(
@@ -619,7 +643,10 @@ PYBIND11_MODULE(_core, m) {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const Error& error) {
       const py::object type = error_type();
-      const py::object value = type(error.what(), std::string(error_name(error.code())));
+      // A file's name in the message may be no UTF-8.
+      const auto message = py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
+          error.what(), static_cast<py::ssize_t>(std::strlen(error.what())), "replace"));
+      const py::object value = type(message, std::string(error_name(error.code())));
       PyErr_SetObject(type.ptr(), value.ptr());
     }
   });

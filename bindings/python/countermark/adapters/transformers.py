@@ -29,6 +29,9 @@ class MarkingProcessor(LogitsProcessor):  # type: ignore[misc]
     afterwards); make a new one for the next. Beam search and assisted decoding reorder or reject
     rows behind its back, and are refused.
 
+    Give ``eos_token_id`` (``model.generation_config.eos_token_id``) where answers may end early:
+    what ``generate`` fills a finished row with is then left out of its sequence.
+
     ``accounts`` holds one account for each row (None: no account) where the profile has accounts.
     ``seed`` makes the free draws repeatable: row i draws with seed + i.
     """
