@@ -46,8 +46,8 @@ test:
 
 format: .venv/developed
 	find include sdk bindings tests samples -name '*.h' -o -name '*.cc' | xargs $(BIN)/clang-format -i
-	$(BIN)/ruff format bindings tests tools samples
-	$(BIN)/ruff check --fix bindings tests tools samples
+	$(BIN)/ruff format bindings tests tools samples bench
+	$(BIN)/ruff check --fix bindings tests tools samples bench
 
 .venv/developed: .venv/installed
 	$(BIN)/python -m pip install --quiet '.[cli,dev]'

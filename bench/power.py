@@ -31,6 +31,8 @@ class Power:
     text: list[float]
     expected: list[float]
     scored: list[int]
+    mean_score: list[float]
+    same_ids: list[bool]
 
 
 def measure(model: Model, settings: Settings, key: int, answers: int, tokens: int) -> Power:
@@ -50,6 +52,11 @@ def measure(model: Model, settings: Settings, key: int, answers: int, tokens: in
         [d.log10_p for d in from_text],
         [s.stats.expected_log10_p for s in sequences],
         [d.scored for d in from_ids],
+        [d.best.score / d.scored for d in from_ids],
+        [
+            model.tokenizer.encode(text, add_special_tokens=False) == row.tolist()
+            for text, row in zip(texts, ids, strict=True)
+        ],
     )
 
 
@@ -64,10 +71,10 @@ def main() -> None:
     model = Model(arguments.model)
 
     print(
-        "| temperature, top-p | scored | median -log10 p, ids | by key: least, most | worst tenth "
-        "| whole | from text | expected |"
+        "| temperature, top-p | scored | mean score | median -log10 p, ids | by key: least, most "
+        "| worst tenth | whole | from text | same ids | expected |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|" + "---|" * 10)
     for settings in SETTINGS:
         runs = [
             measure(model, settings, key, arguments.answers, arguments.tokens)
@@ -75,14 +82,19 @@ def main() -> None:
         ]
         ids = -np.array([run.ids for run in runs])
         by_key = np.median(ids, axis=1)
-        whole = -np.median([run.whole for run in runs])
-        text = -np.median([run.text for run in runs])
-        expected = -np.median([run.expected for run in runs])
-        print(
-            f"| {settings} | {np.median([run.scored for run in runs]):.0f} | {np.median(ids):.1f} "
-            f"| {by_key.min():.1f}, {by_key.max():.1f} | {np.quantile(ids, 0.1):.1f} "
-            f"| {whole:.1f} | {text:.1f} | {expected:.1f} |"
-        )
+        cells = [
+            str(settings),
+            f"{np.median([run.scored for run in runs]):.0f}",
+            f"{np.mean([run.mean_score for run in runs]):.2f}",
+            f"{np.median(ids):.1f}",
+            f"{by_key.min():.1f}, {by_key.max():.1f}",
+            f"{np.quantile(ids, 0.1):.1f}",
+            f"{-np.median([run.whole for run in runs]):.1f}",
+            f"{-np.median([run.text for run in runs]):.1f}",
+            f"{np.mean([run.same_ids for run in runs]):.0%}",
+            f"{-np.median([run.expected for run in runs]):.1f}",
+        ]
+        print("| " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ packages=(
   python3-dev python3-venv
 )
 if [[ "${1:-build}" == test ]]; then
-  packages+=(clang clang-tidy llvm)
+  packages+=(clang clang-tidy libclang-rt-dev llvm)
 fi
 
 missing=()
