@@ -232,12 +232,12 @@ def select(
 
 
 def _positive(choices: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    if any(math.isnan(w) or w < 0 for _, w in choices):
-        raise ValueError("a negative or NaN weight")
+    if not all(0 <= w < math.inf for _, w in choices):
+        raise ValueError("a negative, NaN or infinite weight")
     if len({t for t, _ in choices}) != len(choices):
         raise ValueError("candidates have distinct ids")
     positive = [(t, w) for t, w in choices if w > 0]
-    if not positive:  # the page does not say what then
+    if not positive:
         raise ValueError("no candidate of positive weight")
     return positive
 
@@ -262,14 +262,15 @@ def candidates(
 
 
 def _weights(logits: Sequence[float], temperature: float) -> list[tuple[int, float]]:
-    if not temperature > 0:
-        raise ValueError("temperature must be positive; at 0 there is nothing to select")
-    scaled = [(t, x / temperature) for t, x in enumerate(logits) if x != -math.inf]
-    # The page is silent about these three.
-    if not scaled or any(math.isnan(x) or x == math.inf for _, x in scaled):
+    if not temperature >= 0:
+        raise ValueError("temperature must be 0 or more")
+    largest = max(logits)
+    if not all(x < math.inf for x in logits) or largest == -math.inf:
         raise ValueError("logits must be below infinity, not NaN, and one must be finite")
-    peak = max(x for _, x in scaled)
-    return [(t, math.exp(x - peak)) for t, x in scaled]
+    if temperature == 0:
+        return [(list(logits).index(largest), 1.0)]
+    weights = [(t, math.exp((x - largest) / temperature)) for t, x in enumerate(logits)]
+    return [(t, w) for t, w in weights if w > 0]
 
 
 def _top_k(kept: list[tuple[int, float]], k: int) -> list[tuple[int, float]]:
@@ -278,14 +279,13 @@ def _top_k(kept: list[tuple[int, float]], k: int) -> list[tuple[int, float]]:
 
 
 def _top_p(kept: list[tuple[int, float]], top_p: float) -> list[tuple[int, float]]:
-    # Descending, ties by ascending id; the page does not fix the order of the additions.
     ranked = sorted(kept, key=lambda c: (-c[1], c[0]))
-    total = math.fsum(w for _, w in ranked)
-    reached, nucleus = 0.0, []
+    whole = sum(w for _, w in ranked)
+    running, nucleus = 0.0, []
     for t, w in ranked:
-        nucleus.append((t, w / total))
-        reached += w / total
-        if reached >= top_p:
+        nucleus.append((t, w))
+        running += w
+        if running >= top_p * whole:
             break
     return nucleus
 

@@ -408,7 +408,8 @@ def test_temperature_divides() -> None:
     assert math.isclose(b / a, math.exp(2), rel_tol=1e-15)
     assert ids(cm.candidates(logs(8, 2), temperature=2.0, min_p=0.4)) == [0, 1]
     assert ids(cm.candidates(logs(8, 2), temperature=1.0, min_p=0.4)) == [0]
-    for wrong in (0.0, -1.0, math.nan):
+    assert cm.candidates([1.0, 3.0, 3.0], temperature=0.0) == [(1, 1.0)]
+    for wrong in (-1.0, math.nan):
         with pytest.raises(ValueError, match="temperature"):
             cm.candidates([0.0, 1.0], temperature=wrong)
 
