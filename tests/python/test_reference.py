@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,12 @@ VOCAB = 60
 
 @pytest.mark.parametrize("accounts", [False, True])
 def test_the_library_selects_what_the_reference_selects(accounts: bool) -> None:
-    parameters = {"narrow_width": 1, "wide_width": 2, "free_prefix": 2, "free_units": 6000}
+    parameters: dict[str, Any] = {
+        "narrow_width": 1,
+        "wide_width": 2,
+        "free_prefix": 2,
+        "free_units": 6000,
+    }
     ring = cm.KeyRing.generate()
     ring.import_secret("test", secret_of(5), accounts=accounts, **parameters)
     account = 77 if accounts else None
@@ -33,13 +39,13 @@ def test_the_library_selects_what_the_reference_selects(accounts: bool) -> None:
         # Coarse logits, so that there are ties; a few tokens out of the question.
         row = (random.integers(-8, 9, VOCAB) / 4).astype(np.float32)
         row[random.integers(0, VOCAB, 5)] = -np.inf
-        options = {
+        options: dict[str, Any] = {
             "temperature": float(random.choice([0.0, 0.3, 1.0, 2.5])),
             "top_k": int(random.choice([0, 1, 5, 40, 100])),
             "top_p": float(random.choice([1.0, 0.9, 0.5, 0.01])),
             "min_p": float(random.choice([0.0, 0.1, 0.6, 1.0])),
         }
-        token = sequence.select(row, **options)  # type: ignore[arg-type]
+        token = sequence.select(row, **options)
         left = reference.candidates([float(x) for x in row], **options)
         chosen = reference.select(walk, left, key)
         if chosen is None:

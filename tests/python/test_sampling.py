@@ -328,7 +328,7 @@ def test_a_refused_tensor_is_given_back(sampler: cm.Sampler) -> None:
     torch = pytest.importorskip("torch")
     import weakref
 
-    class Storage(np.ndarray):  # type: ignore[type-arg]
+    class Storage(np.ndarray):
         pass
 
     array = np.zeros(VOCAB, np.float64).view(Storage)

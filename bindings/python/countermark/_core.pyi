@@ -213,7 +213,7 @@ class Sampler:
     def sample_batch(
         self,
         logits: _Logits,
-        sequences: _Sequence[Sequence],
+        sequences: Iterable[Sequence],
         *,
         temperature: float = 1.0,
         top_k: int = 0,
@@ -222,13 +222,13 @@ class Sampler:
     ) -> npt.NDArray[np.int32]:
         """Sample a token for each sequence from ``logits`` [batch, vocab]: all of them or none."""
     def sample_candidates_batch(
-        self, ids: npt.ArrayLike, weights: npt.ArrayLike, sequences: _Sequence[Sequence]
+        self, ids: npt.ArrayLike, weights: npt.ArrayLike, sequences: Iterable[Sequence]
     ) -> npt.NDArray[np.int32]:
         """Sample from ``ids`` and ``weights`` [batch, k]; a weight of 0 pads."""
-    def observe_batch(self, sequences: _Sequence[Sequence], tokens: _TokenIds) -> None:
+    def observe_batch(self, sequences: Iterable[Sequence], tokens: _TokenIds) -> None:
         """Observe ``tokens[i]`` in ``sequences[i]``: all of them or none."""
     def placements(
-        self, sequences: _Sequence[Sequence]
+        self, sequences: Iterable[Sequence]
     ) -> tuple[
         npt.NDArray[np.uint8],
         npt.NDArray[np.uint64],

@@ -175,11 +175,11 @@ def encode_for(profiles: Sequence[Profile], text: str, tokenizer: Any) -> npt.ND
             f"the text holds half a surrogate pair at character {error.start}; decode it anew",
             "invalid_encoding",
         ) from error
-    tokenizer = _as_tokenizer(tokenizer)
-    if tokenizer.lists_vocabulary:
+    reader = _as_tokenizer(tokenizer)
+    if reader.lists_vocabulary:
         for profile in profiles:
-            require_same_tokenizer(profile, tokenizer)
-    return tokenizer.encode(text)
+            require_same_tokenizer(profile, reader)
+    return reader.encode(text)
 
 
 def require_same_tokenizer(profile: Profile, tokenizer: Tokenizer) -> None:
