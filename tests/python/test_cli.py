@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import re
 import stat
 import subprocess
@@ -172,6 +175,11 @@ def test_keygen_purposes(tmp_path: Path) -> None:
     ("args", "words"),
     [
         (["--narrow-width", 9], "narrow_width"),
+        (["--narrow-width", 10**30], "--narrow-width"),
+        (["--wide-width", 10**30], "--wide-width"),
+        (["--narrow-units", 10**30], "--narrow-units"),
+        (["--free-units", 10**30], "--free-units"),
+        (["--free-prefix", 10**30], "--free-prefix"),
         (["--purpose", "distillation", "--accounts"], "accounts"),
         (["--purpose", "fun"], "fun"),
         (["--tokenizer", "/nowhere.json"], "there is no tokenizer at /nowhere.json"),
@@ -317,9 +325,9 @@ def test_generate_names_a_bad_option(ring: Path, flag: str, value: object) -> No
 def test_generate_refuses_a_profile_of_another_tokenizer(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     save_foreign(path)
-    assert "for the tokenizer foreign" in complaint(
-        run("generate", "--keys", path, "--profile", "foreign")
-    )
+    message = complaint(run("generate", "--keys", path, "--profile", "foreign"))
+    assert "for the tokenizer foreign" in message
+    assert "but the model's is countermark-story" in message
 
 
 def test_generate_with_a_transformers_model(tmp_path: Path) -> None:
@@ -491,6 +499,93 @@ def test_detect_writes_a_page(ring: Path, marked: Path, unmarked: Path, tmp_path
     assert run("detect", "--keys", ring, "--html", nowhere, marked).exit_code == 2
 
 
+def test_a_page_takes_the_place_of_a_page_alone(ring: Path, marked: Path, tmp_path: Path) -> None:
+    text, page, taken = (tmp_path / name for name in ("text.html", "page.html", "notes.txt"))
+    text.write_text("<!doctype html>" + marked.read_text())
+    taken.write_text("precious")
+    for target in (ring, marked, text, taken, tmp_path):
+        before = target.read_bytes() if target.is_file() else b""
+        given = ["--keys", ring, "--html", target, marked, text]
+        assert f"cannot write {target}" in complaint(run("detect", *given))
+        assert not before or target.read_bytes() == before
+    page.write_text("<!DOCTYPE HTML> an earlier page")
+    page.chmod(0o600)
+    assert run("detect", "--keys", ring, "--html", page, marked).exit_code == 0
+    assert "marked by p" in page.read_text(encoding="utf-8")
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "page.html", text.name]
+
+
+def test_a_page_that_cannot_be_written_shows_before_anything_is_computed(
+    ring: Path, marked: Path, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "no" / "page.html"
+    assert "there is no folder" in complaint(
+        run("detect", "--keys", ring, "--html", nowhere, marked)
+    )
+
+
+def test_detect_scores_an_account(ring: Path) -> None:
+    options = ["--profile", "acc", "--account", 7]
+    text = run("generate", "--keys", ring, *options, *SEVERAL).stdout
+
+    def score(account: int) -> float:
+        given = ["--keys", ring, "--account", account, "--json"]
+        (found,) = objects(run("detect", *given, stdin=text))
+        assert found["account"]["account"] == account
+        return float(found["account"]["log10_p"])
+
+    assert score(7) < -6 < score(8)
+    shown = run("detect", "--keys", ring, *options, stdin=text)
+    assert re.search(r"account 7: p = 10\^-\d.* not corrected for a search", shown.stdout)
+    assert "account" not in run("detect", "--keys", ring, "--profile", "acc", stdin=text).stdout
+    none = run("detect", "--keys", ring, "--profile", "p", "--account", 7, stdin=text)
+    assert "no profile that is tried has accounts" in complaint(none)
+
+
+def test_detect_asks_which_profile_an_account_is_of(tmp_path: Path) -> None:
+    for profile in ("a", "b"):
+        run("keygen", tmp_path / "k", "--profile", profile, "--accounts", *STORY)
+    message = complaint(run("detect", "--keys", tmp_path / "k", "--account", 7, stdin="text"))
+    assert "say with --profile under which of a, b" in message
+
+
+def test_empty_names(ring: Path) -> None:
+    assert "a FILE is empty" in complaint(run("detect", "--keys", ring, ""))
+    assert "--keys is empty" in complaint(run("detect", "--keys", "", stdin="text"))
+    assert "--keys is empty" in complaint(run("generate", "--keys", "", "--profile", "p"))
+
+
+def test_generate_refuses_a_prompt_that_is_not_text(ring: Path) -> None:
+    arguments = ["generate", "--keys", ring, "--profile", "p", "--prompt", b"\xff\xfe"]
+    shown = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "countermark",
+            *(a if isinstance(a, bytes) else str(a) for a in arguments),
+        ],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert shown.returncode == 2
+    assert shown.stderr == b"countermark: --prompt is not valid UTF-8\n"
+
+
+def test_keygen_says_that_a_ring_became_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTERMARK_ALLOW_READABLE_KEYS", "1")
+    path = tmp_path / "keys.json"
+    assert "mode" not in run("keygen", path, "--profile", "a").stderr
+    path.chmod(0o640)
+    shown = run("keygen", path, "--profile", "b")
+    assert shown.exit_code == 0
+    assert "had mode 0640 and has 0600 now" in shown.stderr
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 # Tokenizers and profiles
 
 
@@ -524,6 +619,9 @@ def test_detect_refuses_the_wrong_tokenizer(tmp_path: Path) -> None:
     named = run("detect", "--keys", path, "--profile", "p", "--profile", "foreign", stdin="text")
     assert "for the tokenizer foreign" in complaint(named)
     assert "different tokenizers" in complaint(run("detect", "--keys", path, "--ids", stdin="1 2"))
+    run("keygen", tmp_path / "plain", "--profile", "p")
+    unsaid = complaint(run("detect", "--keys", tmp_path / "plain", stdin="text"))
+    assert "the profiles name no tokenizer" in unsaid
 
 
 def test_detect_with_a_hugging_face_tokenizer(tmp_path: Path) -> None:
@@ -629,11 +727,161 @@ def test_a_reader_that_has_seen_enough(ring: Path) -> None:
     assert b"BrokenPipe" not in shown.stderr
 
 
+@pytest.mark.parametrize(
+    ("tail", "status"),
+    [
+        ("detect --keys {ring} {marked} | true", 141),
+        ("detect --json --keys {ring} {marked} | true", 141),
+        ("--help | true", 141),
+        ("--version | true", 141),
+        ("detect --keys {ring} {marked} > /dev/full", 2),
+        ("detect --keys {ring} {marked} >&-", 2),
+        ("detect --keys {ring} {marked} >&- 2>&-", 2),
+        ("detect --keys {ring} {marked} 2>&-", 0),
+        ("detect --keys {ring} <&-", 2),
+        ("detect --bogus 2>&1 | true", 2),
+    ],
+)
+def test_exit_status_1_is_not_marked_and_nothing_else(
+    ring: Path, marked: Path, tail: str, status: int
+) -> None:
+    command = f"{sys.executable} -m countermark {tail.format(ring=ring, marked=marked)}"
+    shown = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert shown.returncode == status
+    assert b"Traceback" not in shown.stderr
+    if "2>" not in tail:
+        assert shown.stderr.count(b"\n") == (status == 2)
+
+
+_RAISE = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == sys.argv[1]:
+            {}
+sys.meta_path.insert(0, Finder())
+from countermark.__main__ import main
+sys.argv[1:] = ["--version"]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "status", "words"),
+    [
+        ("os.kill(os.getpid(), signal.SIGINT)", 130, "countermark: interrupted\n"),
+        ("raise RuntimeError('odd')", 2, "countermark: unexpected RuntimeError: odd\n"),
+    ],
+)
+@pytest.mark.parametrize("module", ["typer", "countermark.cli.detect"])
+def test_what_goes_wrong_while_importing(
+    module: str, statement: str, status: int, words: str
+) -> None:
+    code = _RAISE.format(statement).replace("sys.argv[1]", repr(module))
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert shown.stderr.decode() == words
+    assert shown.returncode == status
+
+
+def test_interrupted_while_examining(ring: Path) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from countermark.cli import texts\n"
+        "texts._read_standard_input = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "from countermark.__main__ import main; main()"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code, "detect", "--keys", str(ring)],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert shown.stderr == b"countermark: interrupted\n"
+    assert shown.returncode == 130
+
+
+def on_a_terminal(
+    *args: object, stdin: bytes | None = None, stdout: bool = False
+) -> tuple[bytes, bytes]:
+    """Return stdout, and what a terminal shows that is stderr (and the others, if asked)."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "countermark", *map(str, args)],
+        stdin=theirs if stdin else subprocess.DEVNULL,
+        stdout=theirs if stdout else subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    if stdin:
+        os.write(ours, stdin)
+    printed, _ = child.communicate(timeout=60)
+    shown = b""
+    with contextlib.suppress(OSError):  # that nobody else has the terminal open
+        while piece := os.read(ours, 4096):
+            shown += piece
+    os.close(ours)
+    return printed or b"", shown
+
+
+def test_detect_says_that_it_reads_the_terminal(ring: Path) -> None:
+    printed, shown = on_a_terminal("detect", "--keys", ring, stdin=b"A cat.\n\x04")
+    assert b"reading standard input; end with Ctrl-D" in shown
+    assert printed.startswith(b"standard input: too short")
+
+
+def test_results_go_to_stdout_where_progress_is_shown(ring: Path, marked: Path) -> None:
+    printed, shown = on_a_terminal("detect", "--json", "--keys", ring, marked)
+    assert json.loads(printed)["verdict"] == "marked"
+    assert b"verdict" not in shown
+
+
+def test_generate_on_a_terminal_counts_tokens(ring: Path) -> None:
+    printed, shown = on_a_terminal("generate", "--keys", ring, "--profile", "p", "--count", 3)
+    assert printed
+    assert b" tokens" in shown
+    assert b"%" not in shown
+    arguments = ["--profile", "p", "--count", 3, "--seed", 1]
+    _, shown = on_a_terminal("generate", "--keys", ring, *arguments, stdout=True)
+    bar, _, rest = shown.partition(b"Once upon a time")
+    assert b" tokens" in bar
+    assert b"generating" not in rest
+
+
+def test_generate_loses_nothing_that_is_done(ring: Path) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from countermark.cli import generate\n"
+        "shown = []\n"
+        "def status(*args):\n"
+        "    shown.append(args)\n"
+        "    if len(shown) == 2: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return 'done'\n"
+        "sys.modules['countermark.cli.generate'].status = status\n"
+        "from countermark.__main__ import main; main()"
+    )
+    arguments = ["generate", "--keys", ring, "--profile", "p", "--count", 100_000]
+    shown = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert shown.returncode == 130
+    assert len(shown.stdout) > 20
+
+
 def test_without_typer_it_says_what_to_install() -> None:
     code = "import sys; sys.modules['typer'] = None; from countermark.__main__ import main; main()"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert shown.returncode == 2
-    assert shown.stderr == b"countermark: the command line needs: pip install countermark[cli]\n"
+    expected = b"countermark: the command line needs typer: pip install typer rich\n"
+    assert shown.stderr == expected
 
 
 def test_selftest_passes_as_a_process() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -57,7 +60,8 @@ def test_edits_change_the_share_asked_for() -> None:
     assert changed == demo.substitute(text, 1 / 3, words, seed=1)
 
 
-def test_screen_and_page(tmp_path: Path) -> None:
+def test_screen_and_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: "/bin/countermark")
     page = tmp_path / "demo.html"
     began = time.monotonic()
     result = typer_testing.CliRunner().invoke(app, ["demo", "--html", str(page)])
@@ -87,3 +91,49 @@ def test_page_that_cannot_be_written(tmp_path: Path) -> None:
     )
     assert result.exit_code == 2
     assert result.stderr.startswith("countermark: cannot write")
+
+
+def test_a_page_takes_the_place_of_nothing_else(tmp_path: Path) -> None:
+    precious = tmp_path / "precious.txt"
+    precious.write_text("precious")
+    result = typer_testing.CliRunner().invoke(app, ["demo", "--html", str(precious)])
+    assert result.exit_code == 2
+    assert "the file there is no HTML page" in result.stderr
+    assert precious.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("argv0", "expected"),
+    [
+        (".venv/bin/countermark", ".venv/bin/countermark"),
+        ("/a b/countermark", "'/a b/countermark'"),
+        ("/lib/countermark/__main__.py", f"{sys.executable} -m countermark"),
+    ],
+)
+def test_next_commands_run_where_they_are_printed(
+    argv0: str, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(sys, "argv", [argv0])
+    result = typer_testing.CliRunner().invoke(app, ["demo", "--html", str(tmp_path / "d.html")])
+    assert f"next:       {expected} keygen keys.json --profile mine" in result.stdout
+    assert f"            {expected} detect --keys keys.json answer.txt" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_prints_utf8_in_every_locale(environment: dict[str, str], tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "countermark", "demo", "--html", str(tmp_path / "d.html")],
+        env={**os.environ, **environment},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "\N{BOX DRAWINGS LIGHT ARC DOWN AND RIGHT}" in shown.stdout.decode()

@@ -137,3 +137,19 @@ def test_missing_sentencepiece_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(cm.CountermarkError, match="pip install sentencepiece"):
         Story()
+
+
+def test_done_is_told_in_order_and_early(story: Story) -> None:
+    log: list[str] = []
+    answers = story.generate(
+        None,
+        [""] * 40,
+        max_tokens=400,
+        seed=1,
+        progress=lambda _: log.append("step"),
+        done=lambda answer: log.append(answer.text),
+    )
+    assert [entry for entry in log if entry != "step"] == [answer.text for answer in answers]
+    told = [log.index(answers[i].text) for i in (0, 31, 32)]
+    assert "step" in log[told[0] : told[1]]  # the first was told while others went on
+    assert "step" in log[told[1] : told[2]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from countermark import _core
 from countermark._errors import CountermarkError
-from countermark.tokenizers import Tokenizer, require_same_tokenizer
+from countermark.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from countermark import _story
@@ -71,6 +71,7 @@ class Story:
         accounts: Sequence[int | None] | None = None,
         seed: int | None = None,
         progress: Callable[[int], None] | None = None,
+        done: Callable[[Answer], None] | None = None,
     ) -> list[Answer]:
         """Answer each of ``prompts``, marked by ``sampler`` (None: unmarked).
 
@@ -78,14 +79,15 @@ class Story:
         is generated. An answer ends after ``max_tokens`` (1 or more), or where the model ends
         it, which it cannot before ``min_tokens``. ``accounts`` holds one account for each
         prompt. ``seed`` makes the free draws repeatable: prompt i draws with seed + i.
-        ``progress`` is told how many tokens each step made.
+        ``progress`` is told how many tokens each step made. ``done`` is told every answer, in
+        order, as soon as it and those before it are complete.
         """
         if max_tokens < 1:
             raise CountermarkError(f"max_tokens must be 1 or more, got {max_tokens}")
         if sampler is None:
             sampler = unmarked_sampler()
         else:
-            require_same_tokenizer(sampler.profile, self.tokenizer)
+            require_tokenizer_of_model(sampler.profile, self.tokenizer)
         if accounts is None:
             accounts = [None] * len(prompts)
         elif len(accounts) != len(prompts):
@@ -96,16 +98,21 @@ class Story:
             sampler.sequence(account=account, seed=None if seed is None else seed + i)
             for i, account in enumerate(accounts)
         ]
+        answers: list[Answer] = []
         for first in range(0, len(prompts), _BATCH):
-            self._decode(
+            for complete in self._decode(
                 sampler,
                 prompts[first : first + _BATCH],
                 marking[first : first + _BATCH],
                 (min_tokens, max_tokens),
                 {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p},
                 progress,
-            )
-        return [self._answer(sequence) for sequence in marking]
+            ):
+                for sequence in marking[len(answers) : first + complete]:
+                    answers.append(self._answer(sequence))
+                    if done:
+                        done(answers[-1])
+        return answers
 
     def _decode(
         self,
@@ -115,7 +122,8 @@ class Story:
         limits: tuple[int, int],
         options: dict[str, Any],
         progress: Callable[[int], None] | None,
-    ) -> None:
+    ) -> Iterator[int]:
+        """Sample, and yield now and then how many of the first answers are complete."""
         caches = [self._native.Sequence(self._model) for _ in prompts]
         logits = np.concatenate(
             [self._read(cache, prompt) for cache, prompt in zip(caches, prompts, strict=True)]
@@ -130,10 +138,12 @@ class Story:
             goes_on = tokens != self._model.eos
             is_open = [i for i, on in zip(is_open, goes_on, strict=True) if on]
             if not is_open:
-                return
+                break
+            yield is_open[0]
             logits = self._native.step(
                 self._model, [caches[i] for i in is_open], tokens[goes_on].tolist()
             )
+        yield len(prompts)
 
     def _read(self, cache: _story.Sequence, prompt: str) -> npt.NDArray[np.float32]:
         tokens = [self._model.bos, *self.tokenizer.encode(prompt).tolist()]
@@ -154,6 +164,18 @@ def story_tokenizer() -> Tokenizer:
     if not path.is_file():
         raise CountermarkError(f"the story model's tokenizer is not at {path}", "file_failure")
     return Tokenizer(Tokenizer.load(path), "countermark-story")
+
+
+def require_tokenizer_of_model(profile: _core.Profile, tokenizer: Tokenizer) -> None:
+    """Raise unless ``profile`` is for the tokenizer of the model, or for none in particular."""
+    wanted = profile.tokenizer
+    if wanted is not None and wanted["fingerprint"] != tokenizer.fingerprint:
+        raise CountermarkError(
+            f'profile "{profile.id}" is for the tokenizer {wanted["name"]} '
+            f"(fingerprint {wanted['fingerprint']}), but the model's is {tokenizer.name} "
+            f"({tokenizer.fingerprint})",
+            "tokenizer_mismatch",
+        )
 
 
 def unmarked_sampler() -> _core.Sampler:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -29,18 +28,11 @@ class _Commands(TyperGroup):
     ) -> Any:
         arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
         try:
-            sys.exit(
-                super().main(
-                    arguments, "countermark", complete_var, False, windows_expand_args, **extra
-                )
-            )
+            status = self._run(arguments, extra)
+            sys.stdout.flush()
+            sys.exit(status)
         except BrokenPipeError:
-            # What reads our output has seen enough. Python would complain again when it exits.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
-        except (KeyboardInterrupt, typer.Abort):
-            complain("interrupted")
-            sys.exit(130)
         except CountermarkError as error:
             complain(error)
         except OSError as error:
@@ -50,6 +42,15 @@ class _Commands(TyperGroup):
             message = getattr(error, "format_message", None)
             complain(message() if message else f"unexpected {type(error).__name__}: {error}")
         sys.exit(2)
+
+    def _run(self, arguments: list[str], extra: dict[str, Any]) -> int:
+        # Not by way of typer's own main, which turns a broken pipe into exit status 1.
+        try:
+            with self.make_context("countermark", arguments, **extra) as context:
+                self.invoke(context)
+        except typer.Exit as end:
+            return end.exit_code
+        return 0
 
 
 app = typer.Typer(

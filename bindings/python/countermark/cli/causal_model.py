@@ -9,8 +9,8 @@ from typing import Any
 
 from countermark._core import Sampler, Sequence
 from countermark._errors import CountermarkError
-from countermark.story import Answer, unmarked_sampler
-from countermark.tokenizers import Tokenizer, require_same_tokenizer
+from countermark.story import Answer, require_tokenizer_of_model, unmarked_sampler
+from countermark.tokenizers import Tokenizer
 
 _BATCH = 8
 
@@ -25,7 +25,7 @@ class CausalModel:
             import transformers
         except ImportError as error:
             raise CountermarkError(
-                f"--model needs: pip install countermark[transformers] ({error})"
+                f"--model needs torch and transformers: pip install torch transformers ({error})"
             ) from error
         if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
             raise CountermarkError(f"there is no model at {name}", "file_failure")
@@ -56,21 +56,25 @@ class CausalModel:
         account: int | None,
         seed: int | None,
         progress: Callable[[int], None],
+        done: Callable[[Answer], None],
     ) -> list[Answer]:
         """Answer ``prompt`` ``count`` times, as :meth:`countermark.story.Story.generate` does."""
         if sampler is None:
             sampler = unmarked_sampler()
         else:
-            require_same_tokenizer(sampler.profile, self.tokenizer)
+            require_tokenizer_of_model(sampler.profile, self.tokenizer)
         prompt_ids = self._read(prompt)
         answers: list[Answer] = []
         while len(answers) < count:
             first = None if seed is None else seed + len(answers)
             batch = min(_BATCH, count - len(answers))
-            answers += self._generate_batch(
+            made = self._generate_batch(
                 sampler, prompt_ids, batch, max_tokens, options, account, first
             )
-            progress(batch * max_tokens)
+            progress(sum(answer.stats.tokens for answer in made))
+            for answer in made:
+                done(answer)
+            answers += made
         return answers
 
     def _generate_batch(

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 _PIPE_WIDTH = 400  # what another program reads does not wrap
 
-out = Console(
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the command line see it; rich would exit with 1, which says "not marked"."""
+        raise
+
+
+out = _Console(
     width=None if sys.stdout.isatty() else _PIPE_WIDTH,
     highlight=False,
     markup=False,
     emoji=False,
     soft_wrap=True,
 )
-err = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, stderr=True)
+err = _Console(highlight=False, markup=False, emoji=False, soft_wrap=True, stderr=True)
 
 STYLES = {
     "marked": "bold green",
@@ -31,7 +48,17 @@ STYLES = {
 
 def complain(message: object) -> None:
     """Print one line on stderr: what went wrong."""
-    print("countermark:", " ".join(str(message).split()), file=sys.stderr)
+    with suppress(OSError):  # the exit status says it too
+        print("countermark:", " ".join(str(message).split()), file=sys.stderr)
+
+
+def program() -> str:
+    """Return what to type to run this program again."""
+    if shutil.which("countermark"):
+        return "countermark"
+    if Path(sys.argv[0]).name == "countermark":
+        return shlex.quote(sys.argv[0])
+    return f"{shlex.quote(sys.executable)} -m countermark"
 
 
 def note(message: str) -> None:
@@ -59,20 +86,31 @@ class Ticker:
         """Name what is being done."""
         self._bar.update(self._task, description=what)
 
+    def make_way(self) -> None:
+        """Show nothing more if stdout is a terminal, which would show both in one place."""
+        if out.is_terminal:
+            self._bar.stop()
+
 
 @contextmanager
-def progress(what: str, total: int | None = None, *, hidden: bool = False) -> Iterator[Ticker]:
+def progress(
+    what: str, total: int | None = None, *, unit: str = "", hidden: bool = False
+) -> Iterator[Ticker]:
     """Show progress on stderr while the block runs, if a person is looking.
 
-    A block that prints to stdout hides it where that is a terminal too.
+    Without a ``total`` it counts the ``unit``. A block that prints to stdout hides it where that
+    is a terminal too.
     """
-    columns = [
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    ]
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), BarColumn()]
+    if total is not None:
+        columns += [TaskProgressColumn(), TimeRemainingColumn()]
+    elif unit:
+        columns.append(TextColumn("{task.completed:,.0f} " + unit))
     with Progress(
-        *columns, console=err, transient=True, disable=hidden or not err.is_terminal
+        *columns,
+        console=err,
+        transient=True,
+        redirect_stdout=False,  # else what is printed goes to stderr
+        disable=hidden or not err.is_terminal,
     ) as bar:
         yield Ticker(bar, what, total)

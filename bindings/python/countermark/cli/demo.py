@@ -14,10 +14,10 @@ from rich.text import Text
 
 from countermark import demo as showcase
 from countermark import report
-from countermark._errors import CountermarkError
 from countermark.cli.app import app
-from countermark.cli.console import STYLES, out, print_json, progress
+from countermark.cli.console import STYLES, out, print_json, program, progress
 from countermark.cli.options import Json
+from countermark.cli.pages import check_page, write_page
 
 _CHARACTERS_SHOWN = 900
 _NOTABLE = 2.0  # one token in seven scores as much without the mark
@@ -39,6 +39,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Mark an answer, find it, damage it, find it again; leave an HTML page with it all."""
+    check_page(html)
     if seed is None:
         seed = secrets.randbelow(10**6)
     with progress("telling two stories", 1000) as ticker:
@@ -50,10 +51,7 @@ def demo(
         f"Made by countermark demo with seed {seed}: the embedded story model, its answers as "
         f"they came. The human text is from {shown.human_source}.",
     )
-    try:
-        html.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise CountermarkError(f"cannot write {html}: {error.strerror}", "file_failure") from error
+    write_page(html, page)
     if as_json:
         print_json(
             {
@@ -73,11 +71,12 @@ def demo(
     )
     out.print(_table(shown), soft_wrap=False)
     out.print(f"human text: {shown.human_source}", style="dim")
-    out.print(f"seed:       {seed} (countermark demo --seed {seed} shows this again)", style="dim")
+    name = program()
+    out.print(f"seed:       {seed} ({name} demo --seed {seed} shows this again)", style="dim")
     out.print(f"page:       {html}")
-    out.print("next:       countermark keygen keys.json --profile mine --tokenizer story")
-    out.print("            countermark generate --keys keys.json --profile mine > answer.txt")
-    out.print("            countermark detect --keys keys.json answer.txt")
+    out.print(f"next:       {name} keygen keys.json --profile mine --tokenizer story")
+    out.print(f"            {name} generate --keys keys.json --profile mine > answer.txt")
+    out.print(f"            {name} detect --keys keys.json answer.txt")
 
 
 def _coloured(exhibit: report.Exhibit) -> Text:

@@ -13,11 +13,12 @@ import numpy.typing as npt
 import typer
 
 from countermark import report
-from countermark._core import Detection, Detector, KeyRing, Profile
+from countermark._core import AccountScore, Detection, Detector, Profile
 from countermark._errors import CountermarkError
 from countermark.cli.app import app
 from countermark.cli.console import STYLES, complain, note, out, print_json, progress
-from countermark.cli.options import Json, Keys, TokenizerPath, load_tokenizer
+from countermark.cli.options import Json, Keys, TokenizerPath, load_tokenizer, open_ring
+from countermark.cli.pages import check_page, write_page
 from countermark.cli.texts import name_of, read_ids, read_text
 from countermark.story import STORY_FINGERPRINT, story_tokenizer
 from countermark.tokenizers import Span, Tokenizer, require_same_tokenizer
@@ -51,6 +52,15 @@ def detect(
         typer.Option(help="Where in a response the text begins; without it both are tried."),
     ] = None,
     ids: Annotated[bool, typer.Option("--ids", help="The input is token ids.")] = False,
+    account: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=2**64 - 1,
+            metavar="N",
+            help="Score this account too, under the one profile tried that has accounts.",
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="OUT.html", help="Write a page for people.")
     ] = None,
@@ -60,7 +70,12 @@ def detect(
 
     Exits with 0 if any text is marked, 1 if none is (or they are too short to say), 2 on an error.
     """
-    ring = KeyRing.open(keys)
+    names = files or ["-"]
+    if "" in names:
+        raise CountermarkError("a FILE is empty: give a path, or - for standard input")
+    if html:
+        check_page(html, [keys, *(Path(name) for name in names if name != "-")])
+    ring = open_ring(keys)
     asked = [ring.profile(id) for id in profile] if profile else ring.profiles
     if not asked:
         raise CountermarkError(f"{keys} holds no profile to try", "unknown_profile")
@@ -70,7 +85,7 @@ def detect(
     tried = _fitting(asked, reader, bool(profile))
     detector = Detector(ring, [p.id for p in tried], false_positive_rate=rate)
 
-    names = files or ["-"]
+    named = None if account is None else _with_accounts(tried)
     exhibits: list[report.Exhibit] = []
     any_marked = any_failed = False
     with progress("examining", len(names), hidden=out.is_terminal) as ticker:
@@ -82,15 +97,22 @@ def detect(
                     detection = exhibits[-1].detection
                 else:
                     detection = detector.detect(text.ids, start.value if start else None)
+                score = None
+                if named:
+                    score = detector.score_account(
+                        text.ids, named.id, account, start.value if start else None
+                    )
             except (CountermarkError, OSError) as error:
                 any_failed = True
                 _fail(file, error, as_json)
             else:
                 any_marked |= detection.verdict == "marked"
-                _show(file, detection, len(text.ids), as_json)
+                found = {"file": name_of(file), "tokens": len(text.ids)}
+                _show(found, detection, account, score, as_json)
             ticker.advance()
     if html and exhibits:
-        _write(html, exhibits, tried)
+        title = exhibits[0].title if len(exhibits) == 1 else f"{len(exhibits)} texts"
+        write_page(html, report.render(f"Is it marked? {title}", exhibits, tried))
         if not as_json:
             note(f"Wrote {html}")
     raise typer.Exit(2 if any_failed else 0 if any_marked else 1)
@@ -117,13 +139,16 @@ def _read(file: str, as_ids: bool, tokenizer: Tokenizer | None) -> _Text:
 
 def _default_tokenizer(profiles: list[Profile]) -> Tokenizer:
     """Return the story model's tokenizer, if that is what one of the profiles is for."""
-    kinds = {p.tokenizer["fingerprint"] for p in profiles if p.tokenizer}
+    kinds = {p.tokenizer["fingerprint"]: p.tokenizer["name"] for p in profiles if p.tokenizer}
     if STORY_FINGERPRINT in kinds:
         return story_tokenizer()
-    named = sorted({p.tokenizer["name"] if p.tokenizer else "any" for p in profiles})
+    what = (
+        f"the profiles are for the tokenizer {', '.join(sorted(kinds.values()))}: give it"
+        if kinds
+        else "the profiles name no tokenizer: give the one of the model that was marked"
+    )
     raise CountermarkError(
-        f"the profiles are for the tokenizer {', '.join(named)}: give it with --tokenizer "
-        "(a file, a folder, or the word story for the embedded model's)",
+        f"{what} with --tokenizer (a file, a folder, or the word story for the embedded model's)",
         "tokenizer_mismatch",
     )
 
@@ -156,6 +181,17 @@ def _fitting(
     return fitting
 
 
+def _with_accounts(profiles: list[Profile]) -> Profile:
+    """Return the one profile that has accounts."""
+    having = [p for p in profiles if p.accounts]
+    if not having:
+        raise CountermarkError("--account: no profile that is tried has accounts")
+    if len(having) > 1:
+        named = ", ".join(p.id for p in having)
+        raise CountermarkError(f"--account: say with --profile under which of {named}")
+    return having[0]
+
+
 def _examine(file: str, text: _Text, detector: Detector, start: Start | None) -> report.Exhibit:
     return report.examine(
         name_of(file),
@@ -167,14 +203,33 @@ def _examine(file: str, text: _Text, detector: Detector, start: Start | None) ->
     )
 
 
-def _show(file: str, detection: Detection, tokens: int, as_json: bool) -> None:
+def _show(
+    found: dict[str, Any],
+    detection: Detection,
+    account: int | None,
+    score: AccountScore | None,
+    as_json: bool,
+) -> None:
     if as_json:
-        print_json({"file": name_of(file), "tokens": tokens, **json.loads(detection.to_json())})
+        found |= json.loads(detection.to_json())
+        if score:
+            found["account"] = {
+                "account": account,
+                "scored": score.scored,
+                "score": score.score,
+                "log10_p": score.log10_p,
+            }
+        print_json(found)
         return
-    out.print(f"{name_of(file)}: ", end="")
+    out.print(f"{found['file']}: ", end="")
     out.print(report.headline(detection), style=STYLES[detection.verdict])
     for line in report.explain(detection):
         out.print(f"  {line}")
+    if score:
+        out.print(
+            f"  account {account}: p = {report.power_of_ten(score.log10_p)} for this account "
+            f"alone ({score.scored} tokens scored), not corrected for a search over accounts."
+        )
 
 
 def _fail(file: str, error: CountermarkError | OSError, as_json: bool) -> None:
@@ -187,9 +242,3 @@ def _fail(file: str, error: CountermarkError | OSError, as_json: bool) -> None:
     complain(message)
     if as_json:
         print_json({"file": name_of(file), "error": message, "code": code})
-
-
-def _write(html: Path, exhibits: list[report.Exhibit], profiles: list[Profile]) -> None:
-    title = exhibits[0].title if len(exhibits) == 1 else f"{len(exhibits)} texts"
-    page = report.render(f"Is it marked? {title}", exhibits, profiles)
-    html.write_text(page, encoding="utf-8")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
 
-from countermark._core import KeyRing, Profile, Sampler
+from countermark._core import Profile, Sampler
 from countermark._errors import CountermarkError
 from countermark.cli.app import app
 from countermark.cli.console import err, out, print_json, progress
-from countermark.cli.options import Json, Keys
+from countermark.cli.options import Json, Keys, open_ring
 from countermark.report import power_of_ten
 from countermark.story import Answer, Story
 
@@ -57,7 +58,11 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Let a model answer, marked. The text goes to stdout, what became of the mark to stderr."""
-    sampler = Sampler(KeyRing.open(keys), profile)
+    sampler = Sampler(open_ring(keys), profile)
+    try:
+        prompt = os.fsencode(prompt).decode()  # UTF-8, whatever the locale took it for
+    except UnicodeError as error:
+        raise CountermarkError("--prompt is not valid UTF-8", "invalid_encoding") from error
     if account is not None and unmarked:
         raise CountermarkError("--account names whom the mark is for, and --unmarked has no mark")
     sampler.sequence(account=account, seed=seed)  # wrong options show before a model is loaded
@@ -68,24 +73,42 @@ def generate(
         "min_p": min_p,
     }
     marking = None if unmarked else sampler
-    if model is None:
-        story = Story()
-        with progress("generating", count * tokens) as ticker:
-            answers = story.generate(
+    shown = 0
+    with progress("generating", unit="tokens") as ticker:
+
+        def show(answer: Answer) -> None:
+            nonlocal shown
+            shown += 1
+            why = (
+                "--unmarked asks for that"
+                if unmarked
+                else why_unmarked(answer, temperature, sampler.profile)
+            )
+            ticker.make_way()
+            if as_json:
+                print_json(_json(answer, why, None if unmarked else profile))
+                return
+            if shown > 1:
+                out.print()
+            print(answer.text, flush=True)
+            name = f"answer {shown}: " if count > 1 else ""
+            err.print(name + status(answer, why), style="yellow" if why else "green")
+
+        if model is None:
+            Story().generate(
                 marking,
                 [prompt] * count,
                 max_tokens=tokens,
                 accounts=[account] * count,
                 seed=seed,
                 progress=ticker.advance,
+                done=show,
                 **options,
             )
-    else:
-        from countermark.cli.causal_model import CausalModel
+        else:
+            from countermark.cli.causal_model import CausalModel
 
-        causal = CausalModel(model)
-        with progress("generating", count * tokens) as ticker:
-            answers = causal.generate(
+            CausalModel(model).generate(
                 marking,
                 prompt,
                 count,
@@ -94,21 +117,8 @@ def generate(
                 account=account,
                 seed=seed,
                 progress=ticker.advance,
+                done=show,
             )
-    for i, answer in enumerate(answers):
-        why = (
-            "--unmarked asks for that"
-            if unmarked
-            else why_unmarked(answer, temperature, sampler.profile)
-        )
-        if as_json:
-            print_json(_json(answer, why, None if unmarked else profile))
-            continue
-        if i:
-            out.print()
-        print(answer.text, flush=True)
-        name = f"answer {i + 1}: " if count > 1 else ""
-        err.print(name + status(answer, why), style="yellow" if why else "green")
 
 
 def why_unmarked(answer: Answer, temperature: float, profile: Profile) -> str | None:

@@ -15,6 +15,11 @@ from countermark.cli.options import Json, Ring, TokenizerPath, load_tokenizer
 from countermark.cli.rings import changing
 
 
+def _number(metavar: str, help: str) -> Any:
+    # The library knows the bounds of each parameter, but takes no more than 32 bits.
+    return typer.Option(min=0, max=2**31 - 1, metavar=metavar, help=help)
+
+
 class Purpose(str, Enum):
     """Presets of a profile's parameters."""
 
@@ -34,20 +39,12 @@ def keygen(
         bool, typer.Option("--accounts", help="Let the wide layer say which account.")
     ] = False,
     tokenizer: TokenizerPath = None,
-    narrow_width: Annotated[
-        int, typer.Option(metavar="1-4", help="Tokens of context of the narrow layer.")
-    ] = 2,
-    wide_width: Annotated[
-        int, typer.Option(metavar="1-4", help="Tokens of context of the wide layer.")
-    ] = 4,
-    narrow_units: Annotated[
-        int | None, typer.Option(metavar="N", help="Narrow contexts out of 65536.")
-    ] = None,
-    free_units: Annotated[
-        int | None, typer.Option(metavar="N", help="Unmarked contexts out of 65536.")
-    ] = None,
+    narrow_width: Annotated[int, _number("1-4", "Tokens of context of the narrow layer.")] = 2,
+    wide_width: Annotated[int, _number("1-4", "Tokens of context of the wide layer.")] = 4,
+    narrow_units: Annotated[int | None, _number("N", "Narrow contexts out of 65536.")] = None,
+    free_units: Annotated[int | None, _number("N", "Unmarked contexts out of 65536.")] = None,
     free_prefix: Annotated[
-        int | None, typer.Option(metavar="N", help="Tokens at the start that are drawn freely.")
+        int | None, _number("N", "Tokens at the start that are drawn freely.")
     ] = None,
     as_json: Json = False,
 ) -> None:

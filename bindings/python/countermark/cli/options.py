@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from countermark._core import KeyRing
+from countermark._errors import CountermarkError
 from countermark.story import story_tokenizer
 from countermark.tokenizers import Tokenizer
 
@@ -26,6 +28,13 @@ TokenizerPath = Annotated[
     ),
 ]
 Ring = Annotated[Path, typer.Argument(metavar="RING", help="The key ring file.")]
+
+
+def open_ring(path: Path) -> KeyRing:
+    """Open the key ring that ``--keys`` names."""
+    if path == Path():
+        raise CountermarkError("--keys is empty: give the path of a key ring", "file_failure")
+    return KeyRing.open(path)
 
 
 def load_tokenizer(path: str) -> Tokenizer:

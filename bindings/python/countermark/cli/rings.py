@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from countermark._core import KeyRing
+from countermark.cli.console import note
+
+_PRIVATE = 0o600
 
 
 @contextmanager
@@ -23,6 +27,9 @@ def changing(path: Path, *, create: bool = False) -> Iterator[KeyRing]:
         fcntl.flock(folder, fcntl.LOCK_EX)
         ring = KeyRing.generate() if create and not path.exists() else KeyRing.open(path)
         yield ring
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _PRIVATE
         ring.save(path)
+        if mode != _PRIVATE:
+            note(f"{path} had mode {mode:04o} and has {_PRIVATE:04o} now: you alone can read it.")
     finally:
         os.close(folder)

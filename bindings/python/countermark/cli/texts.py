@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from countermark._errors import CountermarkError
+from countermark.cli.console import note
 
 
 def name_of(file: str) -> str:
@@ -20,7 +21,7 @@ def name_of(file: str) -> str:
 
 def read_text(file: str) -> str:
     """Read UTF-8 text from a file, or from standard input for "-". A byte order mark is dropped."""
-    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    data = _read_standard_input() if file == "-" else Path(file).read_bytes()
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -41,6 +42,14 @@ def read_text(file: str) -> str:
             f"{name_of(file)} is empty: there is no token to examine", "empty_text"
         )
     return text
+
+
+def _read_standard_input() -> bytes:
+    if sys.stdin is None:
+        raise CountermarkError("standard input is closed", "file_failure")
+    if sys.stdin.isatty():
+        note("reading standard input; end with Ctrl-D")
+    return sys.stdin.buffer.read()
 
 
 def read_ids(file: str) -> npt.NDArray[np.int64]:
