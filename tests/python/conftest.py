@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import numpy.typing as npt
 import pytest
 
 import countermark as cm
+
+# A job in the background is started with interrupts ignored, and so would be what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 VOCAB = 1000
 TOKENIZER = {"name": "test", "vocab_size": VOCAB, "fingerprint": "0" * 32}
