@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -63,9 +62,7 @@ def test_edits_change_the_share_asked_for() -> None:
 def test_screen_and_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: "/bin/countermark")
     page = tmp_path / "demo.html"
-    began = time.monotonic()
     result = typer_testing.CliRunner().invoke(app, ["demo", "--html", str(page)])
-    assert time.monotonic() - began < 20
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert len(lines) < 40
