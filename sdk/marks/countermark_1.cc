@@ -118,7 +118,7 @@ bool Walk::place(Place& place) noexcept {
 
 ErrorCode Walk::observe(TokenId token) {
   // Room first, so that a failed allocation changes nothing.
-  places_.reserve(places_.size() + 1 > places_.capacity() ? 2 * places_.size() + 16 : 0);
+  if (places_.size() == places_.capacity()) places_.reserve(2 * places_.size() + 16);
   tokens_.reserve(places_.capacity());
   const Place placed = next_;
   if (placed.layer != Layer::Free) used_.insert(placed.seed);

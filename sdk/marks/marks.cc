@@ -14,8 +14,6 @@ constexpr MarkEntry entries[] = {
 
 }  // namespace
 
-std::span<const MarkEntry> table() noexcept { return entries; }
-
 const MarkEntry& find(std::string_view name) {
   std::string known;
   for (const MarkEntry& entry : entries) {

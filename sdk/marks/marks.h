@@ -1,7 +1,6 @@
 // The table of marks: the one place that lists them.
 #pragma once
 
-#include <span>
 #include <string_view>
 
 #include "base/json.h"
@@ -15,9 +14,6 @@ struct MarkEntry {
   /// Validates a profile's parameters and writes the missing ones' defaults into them.
   void (*complete)(base::Json& parameters);
 };
-
-/// Every mark this version has.
-std::span<const MarkEntry> table() noexcept;
 
 /// The mark called `name`. Throws Error(UnknownMark), naming the marks there are.
 const MarkEntry& find(std::string_view name);

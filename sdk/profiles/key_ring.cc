@@ -227,7 +227,6 @@ Profile KeyRing::import_secret(std::string_view id, std::span<const std::uint8_t
 }
 
 Profile KeyRing::retire(std::string_view id) {
-  impl_->find(id);
   for (KeyRingEntry& entry : impl_->entries) {
     for (Profile& profile : entry.profiles) {
       if (profile.id() != id) continue;
@@ -237,7 +236,7 @@ Profile KeyRing::retire(std::string_view id) {
       return profile;
     }
   }
-  return profile(id);
+  return profile(id);  // throws: there is none
 }
 
 std::vector<Profile> KeyRing::profiles() const {

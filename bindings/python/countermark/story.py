@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from countermark import _core
 from countermark._errors import CountermarkError
-from countermark.tokenizers import Tokenizer
+from countermark.tokenizers import Tokenizer, require_same_tokenizer
 
 if TYPE_CHECKING:
     from countermark import _story
@@ -168,14 +168,7 @@ def story_tokenizer() -> Tokenizer:
 
 def require_tokenizer_of_model(profile: _core.Profile, tokenizer: Tokenizer) -> None:
     """Raise unless ``profile`` is for the tokenizer of the model, or for none in particular."""
-    wanted = profile.tokenizer
-    if wanted is not None and wanted["fingerprint"] != tokenizer.fingerprint:
-        raise CountermarkError(
-            f'profile "{profile.id}" is for the tokenizer {wanted["name"]} '
-            f"(fingerprint {wanted['fingerprint']}), but the model's is {tokenizer.name} "
-            f"({tokenizer.fingerprint})",
-            "tokenizer_mismatch",
-        )
+    require_same_tokenizer(profile, tokenizer, "the model's is")
 
 
 def unmarked_sampler() -> _core.Sampler:

@@ -182,14 +182,19 @@ def encode_for(profiles: Sequence[Profile], text: str, tokenizer: Any) -> npt.ND
     return reader.encode(text)
 
 
-def require_same_tokenizer(profile: Profile, tokenizer: Tokenizer) -> None:
-    """Raise unless ``profile`` was made for this tokenizer, or for none in particular."""
+def require_same_tokenizer(
+    profile: Profile, tokenizer: Tokenizer, use: str = "the text was tokenised with"
+) -> None:
+    """Raise unless ``profile`` was made for this tokenizer, or for none in particular.
+
+    ``use`` says in the message what the tokenizer was for.
+    """
     wanted = profile.tokenizer
     if wanted is not None and wanted["fingerprint"] != tokenizer.fingerprint:
         raise CountermarkError(
             f'profile "{profile.id}" is for the tokenizer {wanted["name"]} '
-            f"(fingerprint {wanted['fingerprint']}), but the text was tokenised with "
-            f"{tokenizer.name} ({tokenizer.fingerprint})",
+            f"(fingerprint {wanted['fingerprint']}), but {use} {tokenizer.name} "
+            f"({tokenizer.fingerprint})",
             "tokenizer_mismatch",
         )
 
