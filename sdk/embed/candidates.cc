@@ -1,75 +1,69 @@
 #include "embed/candidates.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <functional>
+#include <iterator>
 #include <limits>
+#include <numbers>
+
+#include "kernels/rows.h"
 
 namespace countermark::embed {
 namespace {
 
-// Ids as std::size_t indices of a span and back.
-constexpr TokenId as_id(std::size_t i) noexcept { return static_cast<TokenId>(i); }
-
-struct Float32Row {
-  const float* data;
-  float operator[](std::size_t i) const noexcept { return data[i]; }
-};
-
-struct Float16Row {
-  const std::uint16_t* data;
-  // IEEE binary16: a sign, 5 bits of exponent, 10 of fraction. Every value is exact in float32.
-  float operator[](std::size_t i) const noexcept {
-    const int exponent = (data[i] >> 10) & 0x1F;
-    const int fraction = data[i] & 0x3FF;
-    float magnitude = 0.0F;
-    if (exponent == 0x1F) {
-      magnitude = fraction != 0 ? std::numeric_limits<float>::quiet_NaN() : HUGE_VALF;
-    } else {
-      const int hidden = exponent != 0 ? 0x400 : 0;
-      magnitude = std::ldexp(static_cast<float>(fraction + hidden), std::max(exponent, 1) - 25);
-    }
-    return (data[i] & 0x8000) != 0 ? -magnitude : magnitude;
-  }
-};
-
-struct BFloat16Row {
-  const std::uint16_t* data;
-  float operator[](std::size_t i) const noexcept {
-    return std::bit_cast<float>(static_cast<std::uint32_t>(data[i]) << 16);
-  }
-};
-
-/// Calls `body` with the row as its own type, so that the type is looked at once a row.
-template <typename Body>
-ErrorCode with_row(Logits logits, std::int64_t vocab_size, Body&& body) {
-  if (static_cast<std::int64_t>(logits.size()) < vocab_size) return ErrorCode::SizeMismatch;
-  const auto size = static_cast<std::size_t>(vocab_size);
-  switch (logits.type()) {
-    case Logits::Type::Float32:
-      return body(Float32Row{static_cast<const float*>(logits.data())}, size);
-    case Logits::Type::Float16:
-      return body(Float16Row{static_cast<const std::uint16_t*>(logits.data())}, size);
-    case Logits::Type::BFloat16:
-      return body(BFloat16Row{static_cast<const std::uint16_t*>(logits.data())}, size);
-  }
-  return ErrorCode::InvalidOption;
+/// Logits below this are surely below `weight` times the largest one's weight; at least that of the
+/// smallest finite float, so that -inf is never a candidate.
+float logit_floor(double weight, float largest, double temperature) noexcept {
+  const double log = std::log(weight);
+  const double logit = static_cast<double>(largest) + temperature * log;
+  // Far more than rounding: of the law's quotient and exponential, and of this.
+  const double slack = 1e-9 * (temperature * (1.0 - log) + std::abs(static_cast<double>(largest)));
+  constexpr float lowest = std::numeric_limits<float>::lowest();
+  const double floor = logit - slack;
+  if (!(floor > static_cast<double>(lowest))) return lowest;
+  return std::max(lowest, std::nextafter(static_cast<float>(floor), -HUGE_VALF));
 }
 
-/// The largest logit and its first position.
-template <typename Row>
-ErrorCode find_largest(const Row& row, std::size_t size, float& largest, std::size_t& where) {
-  largest = -HUGE_VALF;
-  where = size;
-  for (std::size_t i = 0; i < size; ++i) {
-    const float logit = row[i];
-    if (!(logit < HUGE_VALF)) return ErrorCode::InvalidLogits;  // NaN fails every comparison
-    if (logit > largest) {
-      largest = logit;
-      where = i;
+ErrorCode code_of(const kernels::Seen& seen) noexcept {
+  if (seen.has_nan || seen.largest == HUGE_VALF) return ErrorCode::InvalidLogits;
+  return seen.largest == -HUGE_VALF ? ErrorCode::NoCandidate : ErrorCode::Ok;
+}
+
+ErrorCode survey(const BlockedRow& row, std::vector<float>& maxima, float& largest) {
+  maxima.resize(row.block_count());
+  kernels::Seen seen;
+  row.survey(maxima, seen);
+  largest = seen.largest;
+  return code_of(seen);
+}
+
+/// The candidates among `ids`; in binary64 throughout, since float32 would merge logits that
+/// differ.
+void weigh(const BlockedRow& row, std::span<const TokenId> ids, float largest, double temperature,
+           std::vector<Candidate>& candidates) {
+  candidates.clear();
+  candidates.reserve(ids.size());
+  const double shift = largest;
+  kernels::with_row(row.data(), row.type(), [&](const auto& logits) {
+    for (const TokenId id : ids) {
+      const double logit = logits[static_cast<std::size_t>(id)];
+      const double weight = std::exp((logit - shift) / temperature);
+      if (weight > 0.0) candidates.push_back({id, weight});
     }
-  }
-  return where == size ? ErrorCode::NoCandidate : ErrorCode::Ok;
+  });
+}
+
+/// The sum of all weights, to the rounding of as many additions.
+double exact_total(const BlockedRow& row, float largest, double temperature) {
+  return kernels::with_row(row.data(), row.type(), [&](const auto& logits) {
+    double total = 0.0;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      total +=
+          std::exp((static_cast<double>(logits[i]) - static_cast<double>(largest)) / temperature);
+    }
+    return total;
+  });
 }
 
 bool more_probable(const Candidate& a, const Candidate& b) noexcept {
@@ -95,6 +89,51 @@ void keep_top_p(double top_p, std::vector<Candidate>& candidates) {
   std::size_t kept = 0;
   while (kept < candidates.size() && !(sum >= top_p * total)) sum += candidates[kept++].weight;
   candidates.resize(kept);
+}
+
+/// Moves the fewest most probable whose sum reaches `target` to the front, and returns how many;
+/// all of them where even the whole does not. `before` and `through` are the sums without and with
+/// the last of these. Takes O(size): a quickselect by sums.
+std::size_t select_nucleus(double target, std::span<Candidate> candidates, double& before,
+                           double& through) {
+  before = 0.0;
+  std::size_t begin = 0, end = candidates.size();
+  while (begin < end) {
+    Candidate& last = candidates[end - 1];
+    std::swap(candidates[begin + (end - begin) / 2], last);
+    std::size_t border = begin;
+    double sum = before;
+    for (std::size_t i = begin; i + 1 < end; ++i) {
+      if (!more_probable(candidates[i], last)) continue;
+      sum += candidates[i].weight;
+      std::swap(candidates[i], candidates[border++]);
+    }
+    if (sum >= target) {
+      end = border;
+      continue;
+    }
+    std::swap(candidates[border], last);
+    begin = border + 1;
+    before = sum;
+    through = sum + candidates[border].weight;
+    if (through >= target) return begin;
+    before = through;
+  }
+  through = before;
+  return candidates.size();
+}
+
+/// keep_top_p() where `candidates` hold the nucleus and the weights of the whole row add up to
+/// `total`, to a relative error of `error`. False, and nothing is dropped, where that does not
+/// decide.
+bool keep_nucleus(double top_p, double total, double error, std::vector<Candidate>& candidates) {
+  double before = 0.0, through = 0.0;
+  const std::size_t kept = select_nucleus(top_p * total, candidates, before, through);
+  if (!(before < top_p * total * (1.0 - error) && through >= top_p * total * (1.0 + error))) {
+    return false;
+  }
+  candidates.resize(kept);
+  return true;
 }
 
 /// Keeps what has at least min_p times the largest weight.
@@ -146,21 +185,34 @@ bool is_valid(const SamplingOptions& options) noexcept {
          options.min_p <= 1.0;
 }
 
-ErrorCode candidates_from_logits(Logits logits, std::int64_t vocab_size,
-                                 const SamplingOptions& options,
-                                 std::vector<Candidate>& candidates) {
+ErrorCode check_row(Logits logits, std::int64_t vocab_size) noexcept {
+  if (static_cast<std::int64_t>(logits.size()) < vocab_size) return ErrorCode::SizeMismatch;
+  switch (logits.type()) {
+    case Logits::Type::Float32:
+    case Logits::Type::Float16:
+    case Logits::Type::BFloat16:
+      return ErrorCode::Ok;
+  }
+  return ErrorCode::InvalidOption;
+}
+
+ErrorCode candidates_by_definition(const BlockedRow& row, const SamplingOptions& options,
+                                   std::vector<Candidate>& candidates) {
   candidates.clear();
-  return with_row(logits, vocab_size, [&](const auto& row, std::size_t size) {
-    float largest = 0.0F;
-    std::size_t where = 0;
-    const ErrorCode code = find_largest(row, size, largest, where);
+  return kernels::with_row(row.data(), row.type(), [&](const auto& logits) {
+    kernels::Seen seen;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      seen.has_nan |= std::isnan(logits[i]);
+      seen.largest = std::max(seen.largest, logits[i]);
+    }
+    const ErrorCode code = code_of(seen);
     if (code != ErrorCode::Ok) return code;
-    candidates.reserve(size);
-    const double shift = largest;
-    for (std::size_t i = 0; i < size; ++i) {
-      // In binary64 throughout: float32 would merge logits that differ.
-      const double weight = std::exp((static_cast<double>(row[i]) - shift) / options.temperature);
-      if (weight > 0.0) candidates.push_back({as_id(i), weight});
+    candidates.reserve(row.size());
+    const double shift = seen.largest;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const double logit = logits[i];
+      const double weight = std::exp((logit - shift) / options.temperature);
+      if (weight > 0.0) candidates.push_back({static_cast<TokenId>(i), weight});
     }
     keep_top_k(options.top_k, candidates);
     keep_top_p(options.top_p, candidates);
@@ -169,14 +221,64 @@ ErrorCode candidates_from_logits(Logits logits, std::int64_t vocab_size,
   });
 }
 
-ErrorCode greedy_from_logits(Logits logits, std::int64_t vocab_size, TokenId& token) noexcept {
-  return with_row(logits, vocab_size, [&](const auto& row, std::size_t size) {
-    float largest = 0.0F;
-    std::size_t where = 0;
-    const ErrorCode code = find_largest(row, size, largest, where);
-    if (code == ErrorCode::Ok) token = as_id(where);
-    return code;
-  });
+ErrorCode candidates_from_logits(const BlockedRow& row, const SamplingOptions& options,
+                                 Scratch& scratch) {
+  auto& [candidates, maxima, sorted_maxima, ids] = scratch;
+  const bool has_top_k = options.top_k > 0 && static_cast<std::size_t>(options.top_k) < row.size();
+  const bool has_top_p = options.top_p < 1.0;
+  const double temperature = options.temperature;
+  // Beyond these, floats hold no weights; so many candidates are no truncation.
+  const bool is_ordinary = temperature > 0x1p-40 && temperature < 0x1p40;
+  const bool is_few =
+      !has_top_k || static_cast<std::size_t>(options.top_k) <= row.block_count() / 2;
+  if (!(has_top_k || has_top_p || options.min_p > 0.0) || !is_ordinary || !is_few) {
+    return candidates_by_definition(row, options, candidates);
+  }
+  candidates.clear();
+  float largest = 0.0F;
+  const ErrorCode code = survey(row, maxima, largest);
+  if (code != ErrorCode::Ok) return code;
+
+  if (has_top_k) {
+    // As many tokens as there are blocks with such a maximum reach it.
+    sorted_maxima = maxima;
+    const auto last = sorted_maxima.begin() + (options.top_k - 1);
+    std::nth_element(sorted_maxima.begin(), last, sorted_maxima.end(), std::greater<>());
+    const double weight =
+        std::exp((static_cast<double>(*last) - static_cast<double>(largest)) / temperature);
+    row.collect(maxima, logit_floor(weight, largest, temperature), ids);
+    weigh(row, ids, largest, temperature, candidates);
+    keep_top_k(options.top_k, candidates);
+    keep_top_p(options.top_p, candidates);
+  } else if (has_top_p) {
+    const auto scale = static_cast<float>(std::numbers::log2e / temperature);
+    const double total = row.sum(largest, scale).weights;
+    const auto size = static_cast<double>(row.size());
+    // Before the last of the nucleus 1 - top_p of the whole was missing, and each token after it
+    // has at most its weight.
+    const double least = (1.0 - options.top_p) * total * (1.0 - 2 * kernels::sums_error) / size;
+    row.collect(maxima, logit_floor(least, largest, temperature), ids);
+    weigh(row, ids, largest, temperature, candidates);
+    if (!keep_nucleus(options.top_p, total, kernels::sums_error, candidates) &&
+        !keep_nucleus(options.top_p, exact_total(row, largest, temperature), size * 0x1p-50,
+                      candidates)) {
+      return candidates_by_definition(row, options, candidates);
+    }
+  } else {
+    row.collect(maxima, logit_floor(options.min_p, largest, temperature), ids);
+    weigh(row, ids, largest, temperature, candidates);
+  }
+  keep_min_p(options.min_p, candidates);
+  return ErrorCode::Ok;
+}
+
+ErrorCode greedy_from_logits(const BlockedRow& row, Scratch& scratch, TokenId& token) {
+  float largest = 0.0F;
+  const ErrorCode code = survey(row, scratch.maxima, largest);
+  if (code != ErrorCode::Ok) return code;
+  row.collect(scratch.maxima, largest, scratch.ids);
+  token = scratch.ids.front();
+  return ErrorCode::Ok;
 }
 
 ErrorCode candidates_from_weights(std::span<const TokenId> ids, std::span<const double> weights,

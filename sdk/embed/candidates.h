@@ -9,6 +9,7 @@
 #include "countermark/error.h"
 #include "countermark/logits.h"
 #include "countermark/token.h"
+#include "embed/blocked_row.h"
 
 namespace countermark::embed {
 
@@ -21,15 +22,29 @@ struct Candidate {
 /// Whether every option is in its range; a NaN is not.
 bool is_valid(const SamplingOptions& options) noexcept;
 
-/// Fills `candidates` with what `options` (valid, temperature above 0) leaves of the first
-/// `vocab_size` logits, scaled so that the largest weight is 1. Returns SizeMismatch, InvalidLogits
-/// or NoCandidate, and then `candidates` is empty.
-ErrorCode candidates_from_logits(Logits logits, std::int64_t vocab_size,
-                                 const SamplingOptions& options,
-                                 std::vector<Candidate>& candidates);
+/// Room for one row, kept from row to row.
+struct Scratch {
+  std::vector<Candidate> candidates;
+  std::vector<float> maxima, sorted_maxima;
+  std::vector<TokenId> ids;
+};
 
-/// The largest of the first `vocab_size` logits, the lowest id among equals. Errors as above.
-ErrorCode greedy_from_logits(Logits logits, std::int64_t vocab_size, TokenId& token) noexcept;
+/// SizeMismatch or InvalidOption where the first `vocab_size` logits cannot be looked at.
+ErrorCode check_row(Logits logits, std::int64_t vocab_size) noexcept;
+
+/// Fills `scratch.candidates` with what `options` (valid, temperature above 0) leaves of the row,
+/// scaled so that the largest weight is 1. Returns InvalidLogits or NoCandidate, and then they are
+/// empty. Looks at few tokens one by one unless nothing is truncated.
+ErrorCode candidates_from_logits(const BlockedRow& row, const SamplingOptions& options,
+                                 Scratch& scratch);
+
+/// The same, by the definition: every weight, and all of them sorted for top-p. The law that the
+/// other must obey, and its refuge where rounding could decide.
+ErrorCode candidates_by_definition(const BlockedRow& row, const SamplingOptions& options,
+                                   std::vector<Candidate>& candidates);
+
+/// The largest logit, the lowest id among equals. Errors as above.
+ErrorCode greedy_from_logits(const BlockedRow& row, Scratch& scratch, TokenId& token);
 
 /// Fills `candidates` with the entries of weight above 0, scaled by a power of two where they are
 /// so small that a quotient could overflow. Returns SizeMismatch, InvalidWeights, TokenOutOfRange,

@@ -17,11 +17,33 @@
 namespace countermark {
 namespace {
 
-/// Room for a row's candidates, kept by the thread: a batch of rows needs no more than one.
-std::vector<embed::Candidate>& scratch() {
-  thread_local std::vector<embed::Candidate> candidates;
-  return candidates;
+/// Room for one row, kept by the thread: a batch of rows needs no more.
+embed::Scratch& scratch() {
+  thread_local embed::Scratch room;
+  return room;
 }
+
+/// Rows shorter than this are cheap enough to weigh every token.
+constexpr std::size_t short_row = 512;
+/// From here on summing up a row costs as much as the draw, and is done at every sixteenth
+/// position.
+constexpr std::size_t long_row = 16384;
+constexpr std::size_t measured_every = 16;
+
+class Mean {
+ public:
+  void add(double x) noexcept {
+    sum_ += x;
+    ++count_;
+  }
+  double value_or(double otherwise) const noexcept {
+    return count_ == 0 ? otherwise : sum_ / static_cast<double>(count_);
+  }
+
+ private:
+  double sum_ = 0.0;
+  std::size_t count_ = 0;
+};
 
 }  // namespace
 
@@ -47,7 +69,7 @@ marks::TokenHash Sequence::Impl::hash() const noexcept {
 void Sequence::Impl::keep_greedy(TokenId token) noexcept {
   pending.selected = true;
   pending.token = token;
-  pending.record = {Kind::Greedy, 0.0F, 1.0};
+  pending.record = {Kind::Greedy};
 }
 
 void Sequence::Impl::keep_draw(std::span<const embed::Candidate> candidates) noexcept {
@@ -58,8 +80,7 @@ void Sequence::Impl::keep_draw(std::span<const embed::Candidate> candidates) noe
   double weighted_logs = 0.0;
   double chosen_weight = 0.0;
   for (const auto& [token, weight] : candidates) {
-    selection.offer(token, prf::exponential(hash_of(token)), weight);
-    if (selection.token() == token) chosen_weight = weight;
+    if (selection.offer_hash(token, hash_of(token), weight)) chosen_weight = weight;
     total += weight;
     weighted_logs += weight * std::log(weight);
   }
@@ -79,8 +100,30 @@ void Sequence::Impl::keep_draw(std::span<const embed::Candidate> candidates) noe
   const double entropy = std::log(total) - weighted_logs / total;
   pending.selected = true;
   pending.token = selection.token();
-  pending.record = {is_marked_position() ? Kind::Marked : Kind::Free,
+  pending.record = {is_marked_position() ? Kind::Marked : Kind::Free, Sight::Measured,
                     static_cast<float>(std::max(0.0, entropy)), chosen_weight / total};
+}
+
+bool Sequence::Impl::is_measured_position(std::size_t row_size) const noexcept {
+  return row_size < long_row || walk.size() % measured_every == 0 || records.empty() ||
+         records.back().kind == Kind::Forced;
+}
+
+void Sequence::Impl::keep_winner(const embed::BlockedRow& row, const embed::Winner& winner,
+                                 double temperature) {
+  if (winner.is_alone) return keep_greedy(winner.token);
+  pending.selected = true;
+  pending.token = winner.token;
+  pending.record = {is_marked_position() ? Kind::Marked : Kind::Free, Sight::Unmeasured};
+  if (!is_measured_position(row.size())) return;
+  const double scale = std::numbers::log2e / temperature;
+  const kernels::Sums sums = row.sum(winner.largest, static_cast<float>(scale));
+  const double weight =
+      std::exp2(scale * (static_cast<double>(winner.logit) - static_cast<double>(winner.largest)));
+  const double bits = std::log2(sums.weights) - sums.weighted_exponents / sums.weights;
+  pending.record.sight = Sight::Measured;
+  pending.record.entropy_nats = static_cast<float>(std::max(0.0, bits * std::numbers::ln2));
+  pending.record.probability = std::min(1.0, weight / sums.weights);
 }
 
 ErrorCode Sequence::Impl::select(Logits logits, const SamplingOptions& options) {
@@ -88,21 +131,39 @@ ErrorCode Sequence::Impl::select(Logits logits, const SamplingOptions& options) 
   const auto& tokenizer = sampler->profile.tokenizer();
   const auto vocab_size =
       tokenizer ? tokenizer->vocab_size : static_cast<std::int64_t>(logits.size());
+  if (const ErrorCode code = embed::check_row(logits, vocab_size); code != ErrorCode::Ok) {
+    return code;
+  }
+  const embed::BlockedRow row(kernels::active(), logits, static_cast<std::size_t>(vocab_size));
   if (options.temperature == 0.0) {
     TokenId token = 0;
-    const ErrorCode code = embed::greedy_from_logits(logits, vocab_size, token);
+    const ErrorCode code = embed::greedy_from_logits(row, scratch(), token);
     if (code == ErrorCode::Ok) keep_greedy(token);
     return code;
   }
-  auto& candidates = scratch();
-  const ErrorCode code = embed::candidates_from_logits(logits, vocab_size, options, candidates);
-  if (code == ErrorCode::Ok) keep_draw(candidates);
+  const bool keeps_all = options.top_k == 0 && options.top_p == 1.0 && options.min_p == 0.0;
+  if (keeps_all && row.size() >= short_row) {
+    embed::Winner winner;
+    switch (embed::race(row, options.temperature, hash(), winner)) {
+      case embed::Race::Won:
+        keep_winner(row, winner, options.temperature);
+        return ErrorCode::Ok;
+      case embed::Race::InvalidLogits:
+        return ErrorCode::InvalidLogits;
+      case embed::Race::NoCandidate:
+        return ErrorCode::NoCandidate;
+      case embed::Race::Undecided:
+        break;
+    }
+  }
+  const ErrorCode code = embed::candidates_from_logits(row, options, scratch());
+  if (code == ErrorCode::Ok) keep_draw(scratch().candidates);
   return code;
 }
 
 ErrorCode Sequence::Impl::select_candidates(std::span<const TokenId> ids,
                                             std::span<const double> weights) {
-  auto& candidates = scratch();
+  auto& candidates = scratch().candidates;
   const ErrorCode code = embed::candidates_from_weights(
       ids, weights, profiles::id_limit(sampler->profile), candidates);
   if (code == ErrorCode::Ok) keep_draw(candidates);
@@ -211,24 +272,37 @@ std::span<const TokenId> Sequence::tokens() const noexcept { return impl_->walk.
 
 SequenceStats Sequence::stats() const {
   using Kind = Impl::Kind;
+  using Record = Impl::Record;
   SequenceStats stats;
   stats.tokens = size();
   const bool accounts = impl_->sampler->profile.has_accounts();
+  const auto score_of = [](const Record& record) {
+    return record.kind == Kind::Marked ? stats::harmonic(1.0 / record.probability) : 1.0;
+  };
+  // What was not measured counts as the mean of what was.
+  std::array<Mean, Impl::kinds> entropies, scores;
+  for (const Record& record : impl_->records) {
+    if (record.sight != Impl::Sight::Measured) continue;
+    entropies[static_cast<std::size_t>(record.kind)].add(record.entropy_nats);
+    scores[static_cast<std::size_t>(record.kind)].add(score_of(record));
+  }
   // Sum and number of the scores of "ours", of the whole text and without the free prefix.
   stats::Sum all, rest;
   std::size_t all_scored = 0, rest_scored = 0;
   for (std::size_t i = 0; i < stats.tokens; ++i) {
-    const Impl::Record& record = impl_->records[i];
+    const Record& record = impl_->records[i];
+    const auto kind = static_cast<std::size_t>(record.kind);
     stats.marked += record.kind == Kind::Marked;
     stats.free += record.kind == Kind::Free;
     stats.greedy += record.kind == Kind::Greedy;
     stats.forced += record.kind == Kind::Forced;
-    stats.entropy_bits += record.entropy_nats / std::numbers::ln2;
+    const bool is_estimated = record.sight == Impl::Sight::Unmeasured;
+    const double entropy = is_estimated ? entropies[kind].value_or(0.0) : record.entropy_nats;
+    stats.entropy_bits += entropy / std::numbers::ln2;
 
     const marks::Layer layer = impl_->walk.places()[i].layer;
     if (layer == marks::Layer::Free || (accounts && layer == marks::Layer::Wide)) continue;
-    const double score =
-        record.kind == Kind::Marked ? stats::harmonic(1.0 / record.probability) : 1.0;
+    const double score = is_estimated ? scores[kind].value_or(1.0) : score_of(record);
     all.add(score);
     ++all_scored;
     if (impl_->sampler->mark.in_free_prefix(i)) continue;

@@ -10,6 +10,7 @@
 #include "countermark/sampler.h"
 #include "countermark/sequence.h"
 #include "embed/candidates.h"
+#include "embed/race.h"
 #include "marks/countermark_1.h"
 
 namespace countermark {
@@ -22,11 +23,17 @@ struct Sampler::Impl {
 
 struct Sequence::Impl {
   enum class Kind : std::uint8_t { Marked, Free, Greedy, Forced };
+  static constexpr std::size_t kinds = 4;
+
+  /// What is known of the distribution that a token was drawn from: nothing, its sums, or that it
+  /// was a long row, of which only some are summed up.
+  enum class Sight : std::uint8_t { None, Measured, Unmeasured };
 
   /// What is remembered of an observed token.
   struct Record {
     Kind kind = Kind::Forced;
-    /// Of the distribution it was drawn from, and its share of it. 0 and 1 where not seen.
+    Sight sight = Sight::None;
+    /// Of the distribution, and the token's share of it. 0 and 1 where not measured.
     float entropy_nats = 0.0F;
     double probability = 1.0;
   };
@@ -57,6 +64,9 @@ struct Sequence::Impl {
 
   void keep_greedy(TokenId token) noexcept;
   void keep_draw(std::span<const embed::Candidate> candidates) noexcept;
+  void keep_winner(const embed::BlockedRow& row, const embed::Winner& winner, double temperature);
+  /// Whether the distribution of the next position is summed up.
+  bool is_measured_position(std::size_t row_size) const noexcept;
 
   std::shared_ptr<const Sampler::Impl> sampler;
   std::optional<keys::AccountKey> account;

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "countermark/error.h"
 #include "countermark/token.h"
+#include "kernels/kernels.h"
 #include "keys/aes.h"
 #include "keys/derivation.h"
 #include "keys/secret.h"
@@ -60,18 +61,36 @@ struct TokenHash {
         seed.k1, seed.k2, static_cast<std::uint64_t>(static_cast<std::uint32_t>(token)) << 32);
     return account ? prf::mix(account->a1, account->a2, h) : h;
   }
+
+  /// The same for the kernels, which hash many tokens at once.
+  kernels::HashKeys keys() const noexcept {
+    kernels::HashKeys keys{seed.k1, seed.k2};
+    if (account) keys = {seed.k1, seed.k2, true, account->a1, account->a2};
+    return keys;
+  }
 };
 
 /// Keeps the candidate that section 6 selects. Candidates come in any order.
 class Selection {
  public:
-  /// Offers a candidate of weight > 0 with its -ln U.
-  void offer(TokenId token, double exponential, double weight) noexcept {
+  /// Offers a candidate of weight > 0 with its -ln U. Whether it is the best so far.
+  bool offer(TokenId token, double exponential, double weight) noexcept {
     const double key = exponential / weight;
     if (key < best_ || (key == best_ && token < token_)) {
       best_ = key;
       token_ = token;
+      return true;
     }
+    return false;
+  }
+
+  /// The same by its hash. -ln U >= 1 - U, so that few need the logarithm.
+  bool offer_hash(TokenId token, std::uint64_t hash, double weight) noexcept {
+    // Two roundings lie between this and the comparison of keys, if the best one is a normal
+    // number.
+    constexpr double slack = 1.0 + 0x1p-50;
+    if (best_ > 0x1p-1000 && prf::one_minus_uniform(hash) > best_ * weight * slack) return false;
+    return offer(token, prf::exponential(hash), weight);
   }
   TokenId token() const noexcept { return token_; }
 

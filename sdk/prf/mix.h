@@ -7,13 +7,14 @@
 
 namespace countermark::prf {
 
+inline constexpr std::uint64_t mix_prime = 0x9FB21C651E98DF25;
+
 inline std::uint64_t mix(std::uint64_t k1, std::uint64_t k2, std::uint64_t x) noexcept {
-  constexpr std::uint64_t prime = 0x9FB21C651E98DF25;
   std::uint64_t z = x ^ k1;
   z ^= std::rotl(z, 49) ^ std::rotl(z, 24);
-  z *= prime;
+  z *= mix_prime;
   z ^= ((z >> 35) + 8) ^ k2;
-  z *= prime;
+  z *= mix_prime;
   return z ^ (z >> 28);
 }
 

@@ -54,11 +54,13 @@ bool equals_float32(Logits row, float value) {
   const float twin[] = {value, 0.0F};
   SamplingOptions options;
   options.temperature = std::max(std::abs(static_cast<double>(value)), 1e-300);
-  std::vector<embed::Candidate> expected, actual;
-  if (embed::candidates_from_logits(std::span<const float>(twin), 2, options, expected) !=
-          ErrorCode::Ok ||
-      embed::candidates_from_logits(row, 2, options, actual) != ErrorCode::Ok ||
-      actual.size() != expected.size()) {
+  embed::Scratch twins, scratch;
+  const auto candidates_of = [&](Logits logits, embed::Scratch& room) {
+    return embed::candidates_from_logits({kernels::scalar_table, logits, 2}, options, room);
+  };
+  const auto &expected = twins.candidates, &actual = scratch.candidates;
+  if (candidates_of(std::span<const float>(twin), twins) != ErrorCode::Ok ||
+      candidates_of(row, scratch) != ErrorCode::Ok || actual.size() != expected.size()) {
     return false;
   }
   for (std::size_t i = 0; i < actual.size(); ++i) {

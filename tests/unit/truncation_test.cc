@@ -15,11 +15,11 @@ namespace {
 test::Tokens kept(const std::vector<double>& probabilities, const SamplingOptions& options) {
   test::Row row;
   for (const double p : probabilities) row.push_back(static_cast<float>(std::log(p)));
-  std::vector<embed::Candidate> candidates;
-  const auto size = static_cast<std::int64_t>(row.size());
-  REQUIRE(embed::candidates_from_logits(row, size, options, candidates) == ErrorCode::Ok);
+  embed::Scratch scratch;
+  REQUIRE(embed::candidates_from_logits({kernels::active(), row, row.size()}, options, scratch) ==
+          ErrorCode::Ok);
   test::Tokens ids;
-  for (const embed::Candidate& candidate : candidates) ids.push_back(candidate.token);
+  for (const embed::Candidate& candidate : scratch.candidates) ids.push_back(candidate.token);
   std::sort(ids.begin(), ids.end());
   return ids;
 }
