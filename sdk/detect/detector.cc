@@ -35,11 +35,7 @@ void require_text(const Profile& profile, std::span<const TokenId> tokens) {
   }
 }
 
-ProfileResult test_profile(const Candidate& candidate, std::span<const TokenId> tokens, Start start,
-                           std::vector<double>& token_scores) {
-  const detect::Evidence evidence =
-      detect::test_ours(candidate.mark, candidate.profile.has_accounts(), tokens, start);
-  token_scores = evidence.token_scores;
+ProfileResult result_of(const Candidate& candidate, const detect::Evidence& evidence) {
   ProfileResult result;
   result.profile = candidate.profile.id();
   result.scored = evidence.scored;
@@ -117,17 +113,20 @@ Detection Detector::detect(std::span<const TokenId> tokens, Start start) const {
   for (const Candidate& candidate : candidates) require_text(candidate.profile, tokens);
 
   Detection detection;
-  std::vector<double> log10_p, log10_e, token_scores;
+  std::vector<double> log10_p, log10_e;
+  detect::Evidence best_evidence;
   for (const Candidate& candidate : candidates) {
-    detection.results.push_back(test_profile(candidate, tokens, start, token_scores));
-    const ProfileResult& result = detection.results.back();
-    if (log10_p.empty() || result.log10_p < detection.results[detection.best].log10_p) {
-      detection.best = log10_p.size();
-      detection.token_scores.swap(token_scores);
+    detect::Evidence evidence =
+        detect::test_ours(candidate.mark, candidate.profile.has_accounts(), tokens, start);
+    detection.results.push_back(result_of(candidate, evidence));
+    log10_p.push_back(evidence.log10_p);
+    log10_e.push_back(evidence.log10_e);
+    if (log10_p.size() == 1 || evidence.log10_p < best_evidence.log10_p) {
+      detection.best = log10_p.size() - 1;
+      best_evidence = std::move(evidence);
     }
-    log10_p.push_back(result.log10_p);
-    log10_e.push_back(result.log10_e);
   }
+  detection.token_scores = std::move(best_evidence).token_scores();
 
   detection.log10_threshold = impl_->log10_threshold;
   const std::vector<double> adjusted = stats::log10_holm(log10_p);

@@ -22,8 +22,11 @@ struct Evidence {
   /// Paid for the starts tried.
   double log10_p = 0.0;
   double log10_e = 0.0;
+  /// 1 - U of each token, NaN where it is not scored.
+  std::vector<double> rests;
+
   /// One a token, NaN where it is not scored.
-  std::vector<double> token_scores;
+  std::vector<double> token_scores() &&;
 };
 
 /// "Ours": the narrow layer and, without accounts, the wide one too.

@@ -1,5 +1,7 @@
 #include "keys/aes.h"
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/fail.h"
 
@@ -20,17 +22,36 @@ Aes::Aes(const Aes& other) : context_(EVP_CIPHER_CTX_new()) {
   }
 }
 
-bool Aes::encrypt(const Block& block, Seed& seed) noexcept {
-  std::array<std::uint8_t, 16> in = {};
-  for (std::size_t i = 0; i < block.size(); ++i) base::store(in.data() + 4 * i, block[i]);
-  std::array<std::uint8_t, 16> out = {};
-  int size = 0;
-  if (EVP_EncryptUpdate(context_.get(), out.data(), &size, in.data(),
-                        static_cast<int>(in.size())) != 1 ||
-      size != static_cast<int>(out.size())) {
-    return false;
+bool Aes::encrypt(std::span<const Block> blocks, std::span<Seed> seeds) noexcept {
+  constexpr std::size_t at_once = 128;
+  std::array<std::uint8_t, at_once * sizeof(Block)> in, out;
+  for (std::size_t begin = 0; begin < blocks.size(); begin += at_once) {
+    const auto piece = blocks.subspan(begin, std::min(at_once, blocks.size() - begin));
+    std::uint8_t* to = in.data();
+    for (const Block& block : piece) {
+      for (const std::uint32_t word : block) {
+        base::store(to, word);
+        to += sizeof word;
+      }
+    }
+    int size = 0;
+    const auto wanted = static_cast<int>(piece.size() * sizeof(Block));
+    if (EVP_EncryptUpdate(context_.get(), out.data(), &size, in.data(), wanted) != 1 ||
+        size != wanted) {
+      return false;
+    }
+    for (std::size_t i = 0; i < piece.size(); ++i) {
+      const std::uint8_t* from = out.data() + i * sizeof(Block);
+      seeds[begin + i] = {base::load<std::uint64_t>(from), base::load<std::uint64_t>(from + 8)};
+    }
   }
-  seed = {base::load<std::uint64_t>(out.data()), base::load<std::uint64_t>(out.data() + 8)};
+  return true;
+}
+
+bool Aes::encrypt(const Block& block, Seed& seed) noexcept {
+  Seed result;
+  if (!encrypt({&block, 1}, {&result, 1})) return false;
+  seed = result;
   return true;
 }
 

@@ -84,42 +84,34 @@ Countermark1::Countermark1(const keys::Secret& secret, const Countermark1Paramet
       wide_(keys::derive(secret, "wide")),
       accounts_(keys::derive(secret, "accounts")) {}
 
+keys::Block context_of(std::span<const TokenId> tokens, std::int64_t width) noexcept {
+  keys::Block block;
+  block.fill(0xFFFFFFFF);
+  const auto context = tokens.last(static_cast<std::size_t>(width));
+  std::transform(context.begin(), context.end(), block.end() - width,
+                 [](TokenId token) { return static_cast<std::uint32_t>(token); });
+  return block;
+}
+
 Walk::Walk(const Countermark1& mark)
     : parameters_(mark.parameters_), narrow_(mark.narrow_), wide_(mark.wide_) {}
 
-bool Walk::seed_of(keys::Aes& cipher, std::int64_t width, keys::Seed& seed) noexcept {
-  keys::Block block;
-  block.fill(0xFFFFFFFF);
-  const auto context = std::span(tokens_).last(static_cast<std::size_t>(width));
-  std::transform(context.begin(), context.end(), block.end() - width,
-                 [](TokenId token) { return static_cast<std::uint32_t>(token); });
-  return cipher.encrypt(block, seed);
-}
-
 bool Walk::place(Place& place) noexcept {
-  const auto i = static_cast<std::int64_t>(tokens_.size());
-  place = {};
-  keys::Seed seed;
-  if (i >= parameters_.narrow_width) {
-    if (!seed_of(narrow_, parameters_.narrow_width, seed)) return false;
-    const auto route = static_cast<std::int64_t>(seed.k2 >> 48);
-    if (route < parameters_.free_units) return true;
-    if (route < parameters_.free_units + parameters_.narrow_units && !used_.contains(seed)) {
-      place = {Layer::Narrow, seed};
-      return true;
-    }
-  }
-  if (i >= parameters_.wide_width) {
-    if (!seed_of(wide_, parameters_.wide_width, seed)) return false;
-    if (!used_.contains(seed)) place = {Layer::Wide, seed};
-  }
-  return true;
+  const auto seed_under = [&](keys::Aes& cipher, std::int64_t width) {
+    return
+        [&, width](keys::Seed& seed) { return cipher.encrypt(context_of(tokens_, width), seed); };
+  };
+  return find_place(
+      parameters_, static_cast<std::int64_t>(tokens_.size()),
+      seed_under(narrow_, parameters_.narrow_width), seed_under(wide_, parameters_.wide_width),
+      [&](const keys::Seed& seed) { return !used_.contains(seed); }, place);
 }
 
 ErrorCode Walk::observe(TokenId token) {
   // Room first, so that a failed allocation changes nothing.
   if (places_.size() == places_.capacity()) places_.reserve(2 * places_.size() + 16);
   tokens_.reserve(places_.capacity());
+  used_.reserve(used_.size() + 1);
   const Place placed = next_;
   if (placed.layer != Layer::Free) used_.insert(placed.seed);
   places_.push_back(placed);

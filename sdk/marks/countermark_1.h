@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <unordered_set>
 #include <vector>
 
 #include "base/json.h"
@@ -16,6 +15,7 @@
 #include "keys/aes.h"
 #include "keys/derivation.h"
 #include "keys/secret.h"
+#include "marks/seed_set.h"
 #include "prf/mix.h"
 
 namespace countermark::marks {
@@ -118,6 +118,7 @@ class Countermark1 {
 
  private:
   friend class Walk;
+  friend class TextWalk;
 
   Countermark1Parameters parameters_;
   keys::Aes narrow_;
@@ -125,7 +126,35 @@ class Countermark1 {
   keys::Secret accounts_;
 };
 
-/// A response, token by token: section 4. The sampler and the detector take the same walk.
+/// The cipher's input for the position after `tokens`: its last `width` tokens, at least as many.
+keys::Block context_of(std::span<const TokenId> tokens, std::int64_t width) noexcept;
+
+/// Section 4: the place of position `i`. `narrow(seed)` and `wide(seed)` give the seeds of its
+/// contexts, where it has them and they are needed; false where one of them fails. `is_fresh(seed)`
+/// says of the seed that would be the position's whether no earlier one has used it.
+template <typename Narrow, typename Wide, typename IsFresh>
+[[nodiscard]] bool find_place(const Countermark1Parameters& parameters, std::int64_t i,
+                              Narrow&& narrow, Wide&& wide, IsFresh&& is_fresh, Place& place) {
+  place = {};
+  keys::Seed seed;
+  if (i >= parameters.narrow_width) {
+    if (!narrow(seed)) return false;
+    const auto route = static_cast<std::int64_t>(seed.k2 >> 48);
+    if (route < parameters.free_units) return true;
+    if (route < parameters.free_units + parameters.narrow_units && is_fresh(seed)) {
+      place = {Layer::Narrow, seed};
+      return true;
+    }
+  }
+  if (i >= parameters.wide_width) {
+    if (!wide(seed)) return false;
+    if (is_fresh(seed)) place = {Layer::Wide, seed};
+  }
+  return true;
+}
+
+/// A response as it grows, token by token: section 4. TextWalk takes the same walk over a whole
+/// text.
 class Walk {
  public:
   /// Throws Error(CryptoFailure).
@@ -149,12 +178,6 @@ class Walk {
   void reserve(std::size_t tokens);
 
  private:
-  struct SeedHash {
-    // A seed is a cipher's output: any part of it is a hash.
-    std::size_t operator()(const keys::Seed& seed) const noexcept { return seed.k1; }
-  };
-
-  [[nodiscard]] bool seed_of(keys::Aes& cipher, std::int64_t width, keys::Seed& seed) noexcept;
   [[nodiscard]] bool place(Place& place) noexcept;
 
   Countermark1Parameters parameters_;
@@ -162,7 +185,7 @@ class Walk {
   keys::Aes wide_;
   std::vector<TokenId> tokens_;
   std::vector<Place> places_;
-  std::unordered_set<keys::Seed, SeedHash> used_;
+  SeedSet used_;
   Place next_;
 };
 

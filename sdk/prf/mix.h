@@ -33,10 +33,8 @@ inline double exponential(std::uint64_t hash) noexcept {
   return u > 0.5 ? -std::log1p(-one_minus_uniform(hash)) : -std::log(u);
 }
 
-/// -ln(1 - U), which detection adds up: Exponential(1) under the null.
-inline double score(std::uint64_t hash) noexcept {
-  const double u = uniform(hash);
-  return u > 0.5 ? -std::log(one_minus_uniform(hash)) : -std::log1p(-u);
-}
+/// -ln(1 - U), which detection adds up: Exponential(1) under the null. 1 - U is exact, so that its
+/// logarithm loses nothing where U is small.
+inline double score(std::uint64_t hash) noexcept { return -std::log(one_minus_uniform(hash)); }
 
 }  // namespace countermark::prf

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <random>
 #include <set>
 #include <utility>
 #include <vector>
@@ -9,6 +10,8 @@
 #include "keys/aes.h"
 #include "marks/countermark_1.h"
 #include "marks/marks.h"
+#include "marks/seed_set.h"
+#include "marks/text_walk.h"
 #include "prf/mix.h"
 #include "support.h"
 
@@ -128,4 +131,75 @@ TEST_CASE("marks: the table knows countermark/1, and names what there is for wha
   CHECK(thrown.code == ErrorCode::UnknownMark);
   CHECK(thrown.names("countermark/2"));
   CHECK(thrown.names("countermark/1"));
+}
+
+TEST_CASE("TextWalk: gives the places of Walk, over texts of every kind and length") {
+  const marks::Countermark1Parameters all[] = {
+      {},
+      {.narrow_width = 1, .wide_width = 2},
+      {.narrow_width = 4, .wide_width = 1, .narrow_units = 30000, .free_units = 20000},
+      {.narrow_units = 65536},
+      {.narrow_units = 0}};
+  for (const marks::Countermark1Parameters& parameters : all) {
+    CAPTURE(parameters.narrow_width);
+    const Countermark1 mark(test::secret(1), parameters);
+    for (const std::size_t size : {0, 1, 2, 3, 4, 5, 511, 512, 513, 1500}) {
+      // Three ids repeat contexts at once, a thousand hardly do.
+      for (const std::uint64_t ids : {3, 1000}) {
+        CAPTURE(size);
+        const test::Tokens tokens = test::random_tokens(size, ids, size);
+        const auto expected = places_of(mark, tokens);
+        marks::TextWalk walk(mark, tokens);
+        std::vector<marks::Place> places;
+        for (auto piece = walk.next(); !piece.empty(); piece = walk.next()) {
+          places.insert(places.end(), piece.begin(), piece.end());
+        }
+        REQUIRE(places.size() == expected.size());
+        std::size_t differ = 0;
+        for (std::size_t i = 0; i < size; ++i) differ += !(places[i] == expected[i]);
+        CHECK(differ == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("SeedSet: is a set, whatever collides and whatever is erased") {
+  using Key = std::pair<std::uint64_t, std::uint64_t>;
+  std::mt19937_64 random(1);
+  marks::SeedSet seeds;
+  std::set<Key> expected;
+  std::size_t wrong = 0;
+  for (std::size_t step = 0; step < 20000; ++step) {
+    // Few homes, so that they form long runs; zero is among them.
+    const keys::Seed seed = {random() % 24, random() % 16};
+    const Key key = {seed.k1, seed.k2};
+    wrong += seeds.contains(seed) != expected.contains(key);
+    if (step % 3 == 2 && expected.contains(key)) {
+      seeds.erase(seed);
+      expected.erase(key);
+    } else {
+      wrong += seeds.insert(seed) != expected.insert(key).second;
+    }
+    wrong += seeds.size() != expected.size();
+  }
+  CHECK(wrong == 0);
+  CHECK(expected.size() > 100);
+}
+
+TEST_CASE("Aes: many blocks at once are the same as one by one") {
+  keys::Aes cipher(test::secret(1));
+  std::mt19937 random(1);
+  for (const std::size_t size : {0, 1, 127, 128, 129, 300}) {
+    std::vector<keys::Block> blocks(size);
+    for (keys::Block& block : blocks) {
+      for (std::uint32_t& word : block) word = static_cast<std::uint32_t>(random());
+    }
+    std::vector<keys::Seed> seeds(size);
+    REQUIRE(cipher.encrypt(blocks, seeds));
+    for (std::size_t i = 0; i < size; ++i) {
+      keys::Seed seed;
+      REQUIRE(cipher.encrypt(blocks[i], seed));
+      CHECK(seeds[i] == seed);
+    }
+  }
 }
