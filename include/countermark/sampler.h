@@ -24,6 +24,16 @@ struct SequenceOptions {
   std::optional<std::uint64_t> seed = {};
   /// Tokens that the response holds already (a migrated or resumed request).
   std::span<const TokenId> response_so_far = {};
+  /// How long the response may become, if that is known: memory for so many tokens is taken at
+  /// once, about 60 bytes each, and none later. 0: it is taken as the response grows.
+  std::size_t max_tokens = 0;
+};
+
+/// How a sampler works.
+struct SamplerOptions {
+  /// Threads that a batch call may use, the caller's own included; 0: one for each core. The others
+  /// start with the first batch that is worth it.
+  unsigned threads = 0;
 };
 
 /// What a batch call did. On failure no sequence has moved and no output was written.
@@ -38,7 +48,7 @@ struct BatchStatus {
 class COUNTERMARK_API Sampler {
  public:
   /// Throws Error(UnknownProfile) or Error(RetiredProfile).
-  Sampler(const KeyRing& ring, std::string_view profile_id);
+  Sampler(const KeyRing& ring, std::string_view profile_id, const SamplerOptions& options = {});
 
   const Profile& profile() const noexcept;
 

@@ -43,7 +43,6 @@ ErrorCode survey(const BlockedRow& row, std::vector<float>& maxima, float& large
 void weigh(const BlockedRow& row, std::span<const TokenId> ids, float largest, double temperature,
            std::vector<Candidate>& candidates) {
   candidates.clear();
-  candidates.reserve(ids.size());
   const double shift = largest;
   kernels::with_row(row.data(), row.type(), [&](const auto& logits) {
     for (const TokenId id : ids) {
@@ -235,6 +234,8 @@ ErrorCode candidates_from_logits(const BlockedRow& row, const SamplingOptions& o
     return candidates_by_definition(row, options, candidates);
   }
   candidates.clear();
+  // At once what any row of this size can need, so that no later one takes memory.
+  candidates.reserve(row.size());
   float largest = 0.0F;
   const ErrorCode code = survey(row, maxima, largest);
   if (code != ErrorCode::Ok) return code;

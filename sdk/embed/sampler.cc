@@ -1,8 +1,12 @@
 #include "countermark/sampler.h"
 
+#include <algorithm>
+#include <atomic>
+#include <mutex>
 #include <utility>
 
 #include "base/fail.h"
+#include "base/workers.h"
 #include "embed/random_seed.h"
 #include "embed/sequence_impl.h"
 #include "profiles/key_ring_impl.h"
@@ -68,12 +72,36 @@ class Batch {
     }
   }
 
+  /// `step(sequence, row)` for every row, on all threads where `work`, the logits and candidates to
+  /// look at, is worth waking them.
+  template <typename Step>
+  BatchStatus each(base::Workers& workers, std::size_t work, Step&& step) {
+    constexpr std::size_t worth_waking = std::size_t{1} << 15;
+    if (work < worth_waking) return each(step);
+    std::atomic<std::size_t> first_at_fault = sequences_.size();
+    std::atomic<ErrorCode> code = ErrorCode::Ok;
+    std::mutex mutex;
+    workers.run(sequences_.size(), [&](std::size_t row) {
+      // Later rows than one at fault need no look.
+      if (row > first_at_fault) return;
+      const ErrorCode row_code = step(impl(row), row);
+      if (row_code == ErrorCode::Ok) return;
+      const std::lock_guard lock(mutex);
+      if (row > first_at_fault) return;
+      first_at_fault = row;
+      code = row_code;
+    });
+    if (code != ErrorCode::Ok) return {code, first_at_fault};
+    return {};
+  }
+
   /// Draws every row by `select(sequence, row)`, observes the tokens and writes them out.
   template <typename Select>
-  BatchStatus sample(Select&& select, std::span<TokenId> tokens) {
+  BatchStatus sample(base::Workers& workers, std::size_t work, Select&& select,
+                     std::span<TokenId> tokens) {
     if (tokens.size() != sequences_.size()) return {ErrorCode::SizeMismatch, 0};
     if (!status().ok()) return status();
-    const BatchStatus selected = each(select);
+    const BatchStatus selected = each(workers, work, select);
     if (!selected.ok()) return selected;
     const BatchStatus observed =
         observe([](const Sequence::Impl& sequence, std::size_t) { return sequence.pending.token; });
@@ -93,14 +121,15 @@ class Batch {
 
 }  // namespace
 
-Sampler::Sampler(const KeyRing& ring, std::string_view profile_id) {
+Sampler::Sampler(const KeyRing& ring, std::string_view profile_id, const SamplerOptions& options) {
   const auto [entry, profile] = ring.impl().find(profile_id);
   if (!profile->is_active()) {
     fail(ErrorCode::RetiredProfile, "profile \"", profile_id,
          "\" is retired: it detects, and marks nothing new");
   }
   impl_ = std::make_shared<const Impl>(
-      Impl{*profile, marks::Countermark1(entry->secret, profiles::parameters_of(*profile))});
+      Impl{*profile, marks::Countermark1(entry->secret, profiles::parameters_of(*profile)),
+           std::make_unique<base::Workers>(options.threads)});
 }
 
 const Profile& Sampler::profile() const noexcept { return impl_->profile; }
@@ -119,7 +148,9 @@ Sequence Sampler::sequence(const SequenceOptions& options) const {
     fail(ErrorCode::TokenOutOfRange, "response_so_far[", bad, "] is ", so_far[bad],
          ", and a token id must be in 0..", profiles::id_limit(impl_->profile) - 1);
   }
-  sequence->walk.reserve(so_far.size());
+  const std::size_t room = std::max(options.max_tokens, so_far.size());
+  sequence->walk.reserve(room);
+  sequence->records.reserve(room);
   for (const TokenId token : so_far) {
     if (const ErrorCode code = sequence->observe(token); code != ErrorCode::Ok) {
       fail(code, error_description(code));
@@ -132,7 +163,10 @@ BatchStatus Sampler::sample_batch(std::span<const Logits> rows,
                                   std::span<Sequence* const> sequences,
                                   const SamplingOptions& options, std::span<TokenId> tokens) const {
   if (rows.size() != sequences.size()) return {ErrorCode::SizeMismatch, 0};
+  std::size_t work = 0;
+  for (const Logits& row : rows) work += row.size();
   return Batch(sequences).sample(
+      *impl_->workers, work,
       [&](Sequence::Impl& sequence, std::size_t row) {
         return sequence.select(rows[row], options);
       },
@@ -148,7 +182,9 @@ BatchStatus Sampler::sample_candidates_batch(std::span<const TokenId> ids,
   const bool fits =
       count == 0 ? ids.empty() : ids.size() % count == 0 && ids.size() / count == width;
   if (!fits || weights.size() != ids.size()) return {ErrorCode::SizeMismatch, 0};
+  // A candidate costs as much as some tens of logits.
   return Batch(sequences).sample(
+      *impl_->workers, 16 * ids.size(),
       [&](Sequence::Impl& sequence, std::size_t row) {
         return sequence.select_candidates(ids.subspan(row * width, width),
                                           weights.subspan(row * width, width));

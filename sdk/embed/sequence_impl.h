@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/workers.h"
 #include "countermark/sampler.h"
 #include "countermark/sequence.h"
 #include "embed/candidates.h"
@@ -19,6 +20,8 @@ namespace countermark {
 struct Sampler::Impl {
   Profile profile;
   marks::Countermark1 mark;
+  /// For batches.
+  std::unique_ptr<base::Workers> workers = {};
 };
 
 struct Sequence::Impl {

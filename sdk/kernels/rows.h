@@ -37,8 +37,9 @@ struct Row<Logits::Type::Float16> {
       magnitude = fraction != 0 ? std::numeric_limits<float>::quiet_NaN() : HUGE_VALF;
     } else {
       const int hidden = exponent != 0 ? 0x400 : 0;
-      magnitude =
-          std::ldexp(static_cast<float>(fraction + hidden), (exponent != 0 ? exponent : 1) - 25);
+      // 2^(exponent - 25) by its bits; no float on the way is subnormal.
+      const int unit = (exponent != 0 ? exponent : 1) - 25 + 127;
+      magnitude = static_cast<float>(fraction + hidden) * std::bit_cast<float>(unit << 23);
     }
     return (data[i] & 0x8000) != 0 ? -magnitude : magnitude;
   }

@@ -234,3 +234,35 @@ TEST_CASE("Sampler: an empty batch is done") {
   CHECK(shared.sample_candidates_batch({}, {}, 7, {}, {}).ok());
   CHECK(shared.observe_batch({}, {}).ok());
 }
+
+TEST_CASE("Sampler::sample_batch: many threads give what one gives, and the first row at fault") {
+  // Enough logits that the other threads are woken.
+  constexpr std::size_t many = 64, wide = 2000;
+  const KeyRing ring = test::ring_of(test::marked_options(wide));
+  std::vector<test::Row> row_of(many);
+  for (std::size_t i = 0; i < many; ++i) row_of[i] = test::random_row(wide, i);
+  std::vector<std::vector<test::Tokens>> tokens;
+  for (const unsigned threads : {1U, 2U, 5U}) {
+    CAPTURE(threads);
+    const Sampler sampler(ring, "p", {.threads = threads});
+    std::vector<Sequence> sequences;
+    std::vector<Sequence*> pointers;
+    for (std::size_t i = 0; i < many; ++i) sequences.push_back(sampler.sequence({.seed = i}));
+    for (Sequence& sequence : sequences) pointers.push_back(&sequence);
+    std::vector<TokenId> out(many);
+    for (int step = 0; step < 20; ++step) {
+      REQUIRE(sampler.sample_batch(views(row_of), pointers, {}, out).ok());
+    }
+    std::vector<test::Row> bad = row_of;
+    for (const std::size_t i : {63, 41, 40, 57}) bad[i][7] = std::numeric_limits<float>::infinity();
+    const BatchStatus status = sampler.sample_batch(views(bad), pointers, {}, out);
+    CHECK(status.code == ErrorCode::InvalidLogits);
+    CHECK(status.row == 40);
+    tokens.emplace_back();
+    for (const Sequence& sequence : sequences) {
+      tokens.back().emplace_back(sequence.tokens().begin(), sequence.tokens().end());
+      CHECK(sequence.size() == 20);
+    }
+    CHECK(tokens.back() == tokens.front());
+  }
+}

@@ -195,7 +195,11 @@ class Sequence:
 class Sampler:
     """A key and its profile, ready to mark. Immutable and thread-safe."""
 
-    def __init__(self, ring: KeyRing, profile: str) -> None: ...
+    def __init__(self, ring: KeyRing, profile: str, *, threads: int = 0) -> None:
+        """Take a profile of ``ring``.
+
+        ``threads`` may work on a batch, the caller's own included; 0: one for each core.
+        """
     @property
     def profile(self) -> Profile:
         """The profile that this sampler marks with."""
@@ -204,11 +208,14 @@ class Sampler:
         account: int | None = None,
         seed: int | None = None,
         response_so_far: _TokenIds = (),
+        *,
+        max_tokens: int = 0,
     ) -> Sequence:
         """Begin a response.
 
         ``account`` (0 to 2**64 - 1) is for profiles with accounts alone. ``seed`` makes the free
-        draws repeatable and has no part in the mark.
+        draws repeatable and has no part in the mark. Memory for ``max_tokens`` tokens is taken at
+        once; 0: as the response grows.
         """
     def sample_batch(
         self,

@@ -19,6 +19,15 @@ template <typename... Parts>
 
 std::string dtype_name(const py::dtype& dtype) { return py::str(dtype.attr("name")); }
 
+Logits::Type logits_type(const py::dtype& dtype) {
+  // By kind and size first: a name is made anew at every call.
+  if (dtype.kind() == 'f' && dtype.itemsize() == 4) return Logits::Type::Float32;
+  if (dtype.kind() == 'f' && dtype.itemsize() == 2) return Logits::Type::Float16;
+  const std::string name = dtype_name(dtype);
+  if (name == "bfloat16") return Logits::Type::BFloat16;  // of the package ml_dtypes
+  fail(ErrorCode::InvalidOption, "logits must be float32, float16 or bfloat16, got ", name);
+}
+
 void require_dimensions(std::size_t found, int wanted) {
   if (found == static_cast<std::size_t>(wanted)) return;
   fail(ErrorCode::SizeMismatch, "logits must have ", wanted,
@@ -71,18 +80,9 @@ LogitRows::LogitRows(py::handle object, int dimensions) {
 void LogitRows::view_numpy(const py::array& array, int dimensions) {
   require_dimensions(static_cast<std::size_t>(array.ndim()), dimensions);
   const py::dtype dtype = array.dtype();
-  const std::string name = dtype_name(dtype);
-  Logits::Type type = Logits::Type::Float32;
-  if (name == "float16") {
-    type = Logits::Type::Float16;
-  } else if (name == "bfloat16") {  // of the package ml_dtypes
-    type = Logits::Type::BFloat16;
-  } else if (name != "float32") {
-    fail(ErrorCode::InvalidOption, "logits must be float32, float16 or bfloat16, got ", name);
-  }
+  const Logits::Type type = logits_type(dtype);
   // '=' and '|' are the machine's own byte order.
-  const std::string order = py::str(dtype.attr("byteorder"));
-  if (order != "=" && order != "|") {
+  if (dtype.byteorder() != '=' && dtype.byteorder() != '|') {
     fail(ErrorCode::InvalidOption, "logits must be in the machine's byte order");
   }
   array_ = array;

@@ -530,18 +530,25 @@ void bind_sampling(py::module_& m) {
       });
 
   py::class_<Sampler>(m, "Sampler")
-      .def(py::init<const KeyRing&, const std::string&>(), "ring"_a, "profile"_a)
+      .def(py::init([](const KeyRing& ring, const std::string& profile, unsigned threads) {
+             return Sampler(ring, profile, {.threads = threads});
+           }),
+           "ring"_a, "profile"_a, py::kw_only(), "threads"_a = SamplerOptions{}.threads)
       .def_property_readonly("profile", &Sampler::profile)
       .def(
           "sequence",
           [](const Sampler& self, std::optional<std::uint64_t> account,
-             std::optional<std::uint64_t> seed, py::handle response_so_far) {
+             std::optional<std::uint64_t> seed, py::handle response_so_far,
+             std::size_t max_tokens) {
             const TokenIds so_far(response_so_far, "response_so_far");
-            return std::make_unique<PySequence>(
-                self.sequence({.account = account, .seed = seed, .response_so_far = so_far.ids()}),
-                self.profile());
+            return std::make_unique<PySequence>(self.sequence({.account = account,
+                                                               .seed = seed,
+                                                               .response_so_far = so_far.ids(),
+                                                               .max_tokens = max_tokens}),
+                                                self.profile());
           },
-          "account"_a = py::none(), "seed"_a = py::none(), "response_so_far"_a = py::tuple())
+          "account"_a = py::none(), "seed"_a = py::none(), "response_so_far"_a = py::tuple(),
+          py::kw_only(), "max_tokens"_a = SequenceOptions{}.max_tokens)
       .def("sample_batch", &sample_batch, "logits"_a, "sequences"_a, py::kw_only(),
            "temperature"_a = defaults.temperature, "top_k"_a = defaults.top_k,
            "top_p"_a = defaults.top_p, "min_p"_a = defaults.min_p)
