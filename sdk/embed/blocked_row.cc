@@ -56,10 +56,10 @@ void BlockedRow::collect(std::span<const float> maxima, float least,
   ids.resize(count);
 }
 
-kernels::Sums BlockedRow::sum(float largest, float scale) const {
+kernels::Sums BlockedRow::sum(float largest, float scale, float below) const {
   kernels::Sums sums;
   visit(0, block_count(), [&](const kernels::Blocks& blocks, std::size_t) {
-    const kernels::Sums part = kernels_.sum(blocks, largest, scale);
+    const kernels::Sums part = kernels_.sum(blocks, largest, scale, below);
     sums.weights += part.weights;
     sums.weighted_exponents += part.weighted_exponents;
   });

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -42,7 +43,7 @@ class BlockedRow {
   /// Kernels over the whole row; see kernels::RowKernels.
   void survey(std::span<float> maxima, kernels::Seen& seen) const;
   void collect(std::span<const float> maxima, float least, std::vector<TokenId>& ids) const;
-  kernels::Sums sum(float largest, float scale) const;
+  kernels::Sums sum(float largest, float scale, float below = HUGE_VALF) const;
 
   const kernels::RowKernels& kernels() const noexcept { return kernels_; }
 

@@ -123,14 +123,11 @@ std::size_t select_nucleus(double target, std::span<Candidate> candidates, doubl
 }
 
 /// keep_top_p() where `candidates` hold the nucleus and the weights of the whole row add up to
-/// `total`, to a relative error of `error`. False, and nothing is dropped, where that does not
-/// decide.
+/// `total`, give or take `error`. False, and nothing is dropped, where that does not decide.
 bool keep_nucleus(double top_p, double total, double error, std::vector<Candidate>& candidates) {
   double before = 0.0, through = 0.0;
   const std::size_t kept = select_nucleus(top_p * total, candidates, before, through);
-  if (!(before < top_p * total * (1.0 - error) && through >= top_p * total * (1.0 + error))) {
-    return false;
-  }
+  if (!(before < top_p * (total - error) && through >= top_p * (total + error))) return false;
   candidates.resize(kept);
   return true;
 }
@@ -258,11 +255,22 @@ ErrorCode candidates_from_logits(const BlockedRow& row, const SamplingOptions& o
     // Before the last of the nucleus 1 - top_p of the whole was missing, and each token after it
     // has at most its weight.
     const double least = (1.0 - options.top_p) * total * (1.0 - 2 * kernels::sums_error) / size;
-    row.collect(maxima, logit_floor(least, largest, temperature), ids);
+    const float floor = logit_floor(least, largest, temperature);
+    row.collect(maxima, floor, ids);
     weigh(row, ids, largest, temperature, candidates);
-    if (!keep_nucleus(options.top_p, total, kernels::sums_error, candidates) &&
-        !keep_nucleus(options.top_p, exact_total(row, largest, temperature), size * 0x1p-50,
-                      candidates)) {
+    const auto decides = [&](double whole, double error) {
+      const double rounding = size * 0x1p-50 * whole;
+      return keep_nucleus(options.top_p, whole, error + rounding, candidates);
+    };
+    const auto decides_by_rest = [&] {
+      // Of the whole, most is known in binary64; the rest is small, and so is its error.
+      double whole = 0.0;
+      for (const Candidate& c : candidates) whole += c.weight;
+      const double rest = row.sum(largest, scale, floor).weights;
+      return decides(whole + rest, kernels::sums_error * rest);
+    };
+    if (!decides(total, kernels::sums_error * total) && !decides_by_rest() &&
+        !decides(exact_total(row, largest, temperature), 0.0)) {
       return candidates_by_definition(row, options, candidates);
     }
   } else {

@@ -255,7 +255,7 @@ AVX2 inline __m256 exp2(__m256 t) noexcept {
 }
 
 template <Type type>
-AVX2 Sums sum(const Blocks& blocks, float largest, float scale) {
+AVX2 Sums sum(const Blocks& blocks, float largest, float scale, float below) {
   const __m256 shift = _mm256_set1_ps(largest), factor = _mm256_set1_ps(scale);
   const __m256 floor = _mm256_set1_ps(-126.0F);
   Sums sums;
@@ -264,7 +264,8 @@ AVX2 Sums sum(const Blocks& blocks, float largest, float scale) {
     for (std::size_t t = 0; t < block_size; t += half) {
       const __m256 x = load<type>(blocks.logits, block * block_size + t);
       const __m256 exponent = _mm256_max_ps(_mm256_mul_ps(_mm256_sub_ps(x, shift), factor), floor);
-      const __m256 weight = exp2(exponent);
+      const __m256 counts = _mm256_cmp_ps(x, _mm256_set1_ps(below), _CMP_LT_OQ);
+      const __m256 weight = _mm256_and_ps(counts, exp2(exponent));
       weights = _mm256_add_ps(weights, weight);
       exponents = _mm256_fmadd_ps(weight, exponent, exponents);
     }

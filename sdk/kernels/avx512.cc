@@ -192,7 +192,7 @@ AVX512 inline __m512 exp2(__m512 t) noexcept {
 }
 
 template <Type type>
-AVX512 Sums sum(const Blocks& blocks, float largest, float scale) {
+AVX512 Sums sum(const Blocks& blocks, float largest, float scale, float below) {
   const __m512 shift = _mm512_set1_ps(largest), factor = _mm512_set1_ps(scale);
   const __m512 floor = _mm512_set1_ps(-126.0F);
   Sums sums;
@@ -202,7 +202,8 @@ AVX512 Sums sum(const Blocks& blocks, float largest, float scale) {
     for (std::size_t t = 0; t < block_size; t += lanes) {
       const __m512 x = load<type>(blocks.logits, block * block_size + t);
       const __m512 exponent = _mm512_max_ps(_mm512_mul_ps(_mm512_sub_ps(x, shift), factor), floor);
-      const __m512 weight = exp2(exponent);
+      const __mmask16 counts = _mm512_cmp_ps_mask(x, _mm512_set1_ps(below), _CMP_LT_OQ);
+      const __m512 weight = _mm512_maskz_mov_ps(counts, exp2(exponent));
       weights = _mm512_add_ps(weights, weight);
       exponents = _mm512_fmadd_ps(weight, exponent, exponents);
     }

@@ -70,8 +70,9 @@ struct RowKernels {
   /// whose maximum is less are not looked at. Returns how many.
   std::size_t (*collect)(const Blocks& blocks, const float* maxima, float least, TokenId* ids);
 
-  /// To a relative error of sums_error. Exponents below -126 count as -126.
-  Sums (*sum)(const Blocks& blocks, float largest, float scale);
+  /// Over the logits less than `below`, to a relative error of sums_error. Exponents below -126
+  /// count as -126.
+  Sums (*sum)(const Blocks& blocks, float largest, float scale, float below);
 };
 
 struct Table {

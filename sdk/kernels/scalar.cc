@@ -71,10 +71,11 @@ std::size_t collect(const Blocks& blocks, const float* maxima, float least, Toke
 }
 
 template <Logits::Type type>
-Sums sum(const Blocks& blocks, float largest, float scale) {
+Sums sum(const Blocks& blocks, float largest, float scale, float below) {
   const Row<type> row(blocks.logits);
   Sums sums;
   for (std::size_t i = 0; i < blocks.count * block_size; ++i) {
+    if (!(row[i] < below)) continue;
     const double t = std::max(-126.0, static_cast<double>(scale) * (static_cast<double>(row[i]) -
                                                                     static_cast<double>(largest)));
     const double weight = std::exp2(t);

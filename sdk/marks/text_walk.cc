@@ -34,13 +34,18 @@ void TextWalk::encrypt(keys::Aes& cipher, std::int64_t width, std::size_t count,
                       std::span(seeds).subspan(first, count - first))) {
     fail(ErrorCode::CryptoFailure, "OpenSSL refused to encrypt");
   }
-  for (std::size_t i = first; i < count; ++i) used_.prefetch(seeds[i]);
 }
 
 std::span<const Place> TextWalk::next() {
   const std::size_t count = std::min(piece_size, tokens_.size() - begin_);
   encrypt(narrow_, parameters_.narrow_width, count, narrow_seeds_);
   encrypt(wide_, parameters_.wide_width, count, wide_seeds_);
+  const std::int64_t narrow_end = parameters_.free_units + parameters_.narrow_units;
+  for (std::size_t i = 0; i < count; ++i) {
+    // The seed that is looked up first.
+    const bool is_narrow = static_cast<std::int64_t>(narrow_seeds_[i].k2 >> 48) < narrow_end;
+    used_.prefetch(is_narrow ? narrow_seeds_[i] : wide_seeds_[i]);
+  }
   for (std::size_t i = 0; i < count; ++i) {
     const auto seed_from = [i](const std::array<keys::Seed, piece_size>& seeds) {
       return [&seeds, i](keys::Seed& seed) {
