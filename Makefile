@@ -4,13 +4,14 @@
 #   make          library, tests and samples into build/, a Python environment into .venv/
 #   make demo     the main job on one screen
 #   make test     everything that a change must pass
+#   make bench    what marking and detection cost, beside what a user would otherwise run
 #   make format   formats the sources
 #   make clean    removes build/ and .venv/
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := all
-.PHONY: all build python demo test format clean
+.PHONY: all build python demo test bench format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -44,8 +45,19 @@ demo: .venv/installed
 test:
 	PYTHON=$(PYTHON) tools/test.sh
 
+bench: .venv/benched
+	tools/install_dependencies.sh bench
+	cmake --preset bench
+	cmake --build --preset bench
+	$(BIN)/python bench/performance.py build/bench/bench/countermark_bench \
+	  --json build/bench/performance.json --plots build/bench/plots
+
+.venv/benched: .venv/developed
+	$(BIN)/python -m pip install --quiet '.[cli,dev,bench]'
+	touch $@
+
 format: .venv/developed
-	find include sdk bindings tests samples -name '*.h' -o -name '*.cc' | xargs $(BIN)/clang-format -i
+	find include sdk bindings tests samples bench -name '*.h' -o -name '*.cc' | xargs $(BIN)/clang-format -i
 	$(BIN)/ruff format bindings tests tools samples bench
 	$(BIN)/ruff check --fix bindings tests tools samples bench
 

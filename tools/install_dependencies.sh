@@ -2,6 +2,7 @@
 # Installs the Debian packages that are missing on Debian 12 or Ubuntu 24.04.
 #   tools/install_dependencies.sh build    what the library and the Python package need
 #   tools/install_dependencies.sh test     and what the tests need
+#   tools/install_dependencies.sh bench    what the library and the benchmarks need
 set -euo pipefail
 
 packages=(
@@ -12,6 +13,8 @@ packages=(
 )
 if [[ "${1:-build}" == test ]]; then
   packages+=(clang clang-tidy libclang-rt-dev llvm)
+elif [[ "${1:-build}" == bench ]]; then
+  packages+=(libbenchmark-dev)
 fi
 
 missing=()
