@@ -1,5 +1,11 @@
 #include "plain_softmax.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 warns of its own AVX-512 header (its bug 105593).
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 #include <immintrin.h>
 
 #include <algorithm>

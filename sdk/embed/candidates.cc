@@ -219,7 +219,9 @@ ErrorCode candidates_by_definition(const BlockedRow& row, const SamplingOptions&
 
 ErrorCode candidates_from_logits(const BlockedRow& row, const SamplingOptions& options,
                                  Scratch& scratch) {
-  auto& [candidates, maxima, sorted_maxima, ids] = scratch;
+  std::vector<Candidate>& candidates = scratch.candidates;
+  std::vector<float>& maxima = scratch.maxima;
+  std::vector<TokenId>& ids = scratch.ids;
   const bool has_top_k = options.top_k > 0 && static_cast<std::size_t>(options.top_k) < row.size();
   const bool has_top_p = options.top_p < 1.0;
   const double temperature = options.temperature;
@@ -239,6 +241,7 @@ ErrorCode candidates_from_logits(const BlockedRow& row, const SamplingOptions& o
 
   if (has_top_k) {
     // As many tokens as there are blocks with such a maximum reach it.
+    std::vector<float>& sorted_maxima = scratch.sorted_maxima;
     sorted_maxima = maxima;
     const auto last = sorted_maxima.begin() + (options.top_k - 1);
     std::nth_element(sorted_maxima.begin(), last, sorted_maxima.end(), std::greater<>());

@@ -16,8 +16,8 @@ struct Registry {
   Registry() {
     add(scalar_table);
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-        __builtin_cpu_supports("f16c")) {
+    // Every processor with AVX2 converts halves too, which clang 14 cannot be asked about.
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
       add(avx2_table);
       if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
