@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,9 @@ class Model:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         # Every answer shall have its full length, so nothing may end it.
         self.forbidden = sorted(set(self.tokenizer.all_special_ids))
+        # transformers 5.24 renamed the argument.
+        renamed = "cache" in inspect.signature(self.model.forward).parameters
+        self.cache_name = "cache" if renamed else "past_key_values"
 
     @torch.inference_mode()
     def _run(self, prompts: Sequence[Sequence[int]], tokens: int, draw: Draw) -> Ids:
@@ -53,7 +57,7 @@ class Model:
         cache = None
         drawn = []
         for _ in range(tokens):
-            output = self.model(inputs, past_key_values=cache, use_cache=True)
+            output = self.model(inputs, use_cache=True, **{self.cache_name: cache})
             cache = output.past_key_values
             logits = output.logits[:, -1].float()
             logits[:, self.forbidden] = -torch.inf
