@@ -278,12 +278,20 @@ def test_a_sequence_in_use_by_another_thread_is_refused(sampler: cm.Sampler) -> 
     assert refused
 
 
-def test_select_releases_the_gil() -> None:
-    # The longest pause of a spinning thread tells: with the GIL held it would be the whole call.
+def test_long_calls_release_the_gil() -> None:
     ring = cm.KeyRing.generate()
     ring.create_profile("wide")
     sequence = cm.Sampler(ring, "wide").sequence()
-    logits = np.zeros(20_000_000, np.float32)
+    # So low a temperature is left to the definition, which weighs every logit and takes its time.
+    logits = np.zeros(10_000_000, np.float32)
+    assert_releases_the_gil(lambda: sequence.select(logits, temperature=1e-15))
+    text = np.random.default_rng(1).integers(0, 100_000, 4_000_000, dtype=np.int32)
+    detector = cm.Detector(ring)
+    assert_releases_the_gil(lambda: detector.detect_many([text], threads=1))
+
+
+def assert_releases_the_gil(call: Callable[[], object]) -> None:
+    # The longest pause of a spinning thread tells: with the GIL held it would be the whole call.
     longest = 0.0
     stop = threading.Event()
 
@@ -298,7 +306,7 @@ def test_select_releases_the_gil() -> None:
     spinner = threading.Thread(target=spin)
     spinner.start()
     start = time.perf_counter()
-    sequence.select(logits)
+    call()
     took = time.perf_counter() - start
     stop.set()
     spinner.join()
