@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "countermark/countermark.h"
@@ -28,6 +30,9 @@ class Rows {
   std::span<const float> operator[](std::size_t i) const {
     return std::span(logits_).subspan(i * size_, size_);
   }
+  std::span<float> operator[](std::size_t i) {
+    return std::span(logits_).subspan(i * size_, size_);
+  }
   std::span<const float> next() {
     at_ = (at_ + 1) % count();
     return (*this)[at_];
@@ -39,10 +44,9 @@ class Rows {
   std::size_t at_ = 0;
 };
 
-inline KeyRing ring(std::size_t vocab_size, bool accounts = false) {
+inline KeyRing ring(std::size_t vocab_size) {
   KeyRing ring = KeyRing::generate();
   ProfileOptions options;
-  options.accounts = accounts;
   options.tokenizer =
       TokenizerInfo{"bench", static_cast<std::int64_t>(vocab_size), std::string(32, '0')};
   ring.create_profile("bench", options);

@@ -3,7 +3,6 @@
 
 #include <bit>
 #include <cmath>
-#include <memory>
 #include <string>
 
 #include "embed/race.h"
@@ -104,8 +103,7 @@ void sums(benchmark::State& state) {
 }
 
 /// A whole step of a sequence: place, draw, statistics, observation.
-void sample(benchmark::State& state, const SamplingOptions& options) {
-  Rows& rows = rows_of(true);
+void sample_from(benchmark::State& state, Rows& rows, const SamplingOptions& options) {
   const Sampler sampler(ring(llama_vocab), "bench");
   Sequence sequence = sampler.sequence();
   TokenId token = 0;
@@ -116,27 +114,23 @@ void sample(benchmark::State& state, const SamplingOptions& options) {
   }
 }
 
+void sample(benchmark::State& state, const SamplingOptions& options) {
+  sample_from(state, rows_of(true), options);
+}
+
 /// What a model is sure of: a few large logits over the noise.
 void sample_peaked(benchmark::State& state, const SamplingOptions& options) {
   static Rows rows = [] {
     Rows all(64, llama_vocab);
     std::mt19937 random(3);
     for (std::size_t r = 0; r < all.count(); ++r) {
-      auto* row = const_cast<float*>(all[r].data());
       for (int i = 0; i < 400; ++i) {
-        row[random() % llama_vocab] = 22.0F - 1.5F * std::log(1.0F + static_cast<float>(i));
+        all[r][random() % llama_vocab] = 22.0F - 1.5F * std::log(1.0F + static_cast<float>(i));
       }
     }
     return all;
   }();
-  const Sampler sampler(ring(llama_vocab), "bench");
-  Sequence sequence = sampler.sequence();
-  TokenId token = 0;
-  for (auto _ : state) {
-    if (sequence.sample(rows.next(), options, token) != ErrorCode::Ok)
-      state.SkipWithError("failed");
-    if (sequence.size() == 4096) sequence = sampler.sequence();
-  }
+  sample_from(state, rows, options);
 }
 
 /// A response that goes on from `length` tokens, from 64 candidates.

@@ -31,7 +31,7 @@ class Workers::Pool {
   bool run(const Job& job) {
     const std::unique_lock turn(one_job_, std::try_to_lock);
     if (!turn.owns_lock()) return false;
-    start();
+    start(job.count);
     {
       const std::lock_guard lock(mutex_);
       job_ = job;
@@ -50,9 +50,11 @@ class Workers::Pool {
   }
 
  private:
-  void start() {
+  /// As many threads as can have an item.
+  void start(std::size_t items) {
+    const std::size_t wanted = std::min<std::size_t>(threads_wanted_, items);
     try {
-      while (threads_.size() + 1 < threads_wanted_) {
+      while (threads_.size() + 1 < wanted) {
         threads_.emplace_back([this] { wait_for_jobs(); });
       }
     } catch (const std::system_error&) {

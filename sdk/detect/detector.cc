@@ -1,15 +1,14 @@
 #include "countermark/detector.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <exception>
 #include <limits>
 #include <mutex>
-#include <thread>
 #include <utility>
 
 #include "base/fail.h"
+#include "base/workers.h"
 #include "detect/hypothesis.h"
 #include "marks/countermark_1.h"
 #include "profiles/key_ring_impl.h"
@@ -157,33 +156,22 @@ Detection Detector::detect(std::span<const TokenId> tokens, Start start) const {
 
 std::vector<Detection> Detector::detect_many(std::span<const std::span<const TokenId>> texts,
                                              Start start, unsigned threads) const {
-  if (threads == 0) threads = std::max(1U, std::thread::hardware_concurrency());
-  threads =
-      static_cast<unsigned>(std::min<std::size_t>(threads, std::max<std::size_t>(1, texts.size())));
   std::vector<Detection> detections(texts.size());
-  std::atomic<std::size_t> next = 0;
   std::mutex mutex;
   std::exception_ptr first_error;
   std::size_t first_text = std::numeric_limits<std::size_t>::max();
-  const auto work = [&] {
-    for (std::size_t i = next++; i < texts.size(); i = next++) {
-      try {
-        detections[i] = detect(texts[i], start);
-      } catch (...) {
-        // Of several errors the one of the earliest text is told, whatever the threads' order.
-        const std::lock_guard lock(mutex);
-        if (i < first_text) {
-          first_text = i;
-          first_error = std::current_exception();
-        }
+  base::Workers(threads).run(texts.size(), [&](std::size_t i) {
+    try {
+      detections[i] = detect(texts[i], start);
+    } catch (...) {
+      // Of several errors the one of the earliest text is told, whatever the threads' order.
+      const std::lock_guard lock(mutex);
+      if (i < first_text) {
+        first_text = i;
+        first_error = std::current_exception();
       }
     }
-  };
-  {
-    std::vector<std::jthread> workers;
-    for (unsigned i = 1; i < threads; ++i) workers.emplace_back(work);
-    work();
-  }
+  });
   if (first_error) {
     try {
       std::rethrow_exception(first_error);

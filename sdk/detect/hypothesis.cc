@@ -31,8 +31,8 @@ std::vector<double> rests_of(const marks::Countermark1& mark, std::span<const To
                              const Hypothesis& hypothesis) {
   constexpr std::size_t piece_size = marks::TextWalk::piece_size;
   // The scored tokens of a piece, side by side for the kernel.
-  std::array<TokenId, piece_size + 1> scored;
-  std::array<std::uint64_t, piece_size + 1> k1, k2, hashes = {};
+  std::array<TokenId, piece_size> scored;
+  std::array<std::uint64_t, piece_size> k1, k2, hashes = {};
   // "Ours" takes both layers without an account, an account the wide one alone: the key is the same
   // for all.
   const kernels::HashKeys account = marks::TokenHash{{}, hypothesis.account}.keys();

@@ -42,7 +42,9 @@ class BlockedRow {
 
   /// Kernels over the whole row; see kernels::RowKernels.
   void survey(std::span<float> maxima, kernels::Seen& seen) const;
-  void collect(std::span<const float> maxima, float least, std::vector<TokenId>& ids) const;
+  /// The ids are in `room`, which keeps its size from row to row, so that it is filled but once.
+  std::span<const TokenId> collect(std::span<const float> maxima, float least,
+                                   std::vector<TokenId>& room) const;
   kernels::Sums sum(float largest, float scale, float below = HUGE_VALF) const;
 
   const kernels::RowKernels& kernels() const noexcept { return kernels_; }

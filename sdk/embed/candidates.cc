@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <iterator>
 #include <limits>
 #include <numbers>
 
@@ -38,16 +37,13 @@ ErrorCode survey(const BlockedRow& row, std::vector<float>& maxima, float& large
   return code_of(seen);
 }
 
-/// The candidates among `ids`; in binary64 throughout, since float32 would merge logits that
-/// differ.
+/// The candidates among `ids`.
 void weigh(const BlockedRow& row, std::span<const TokenId> ids, float largest, double temperature,
            std::vector<Candidate>& candidates) {
   candidates.clear();
-  const double shift = largest;
   kernels::with_row(row.data(), row.type(), [&](const auto& logits) {
     for (const TokenId id : ids) {
-      const double logit = logits[static_cast<std::size_t>(id)];
-      const double weight = std::exp((logit - shift) / temperature);
+      const double weight = weight_of(logits[static_cast<std::size_t>(id)], largest, temperature);
       if (weight > 0.0) candidates.push_back({id, weight});
     }
   });
@@ -58,8 +54,7 @@ double exact_total(const BlockedRow& row, float largest, double temperature) {
   return kernels::with_row(row.data(), row.type(), [&](const auto& logits) {
     double total = 0.0;
     for (std::size_t i = 0; i < row.size(); ++i) {
-      total +=
-          std::exp((static_cast<double>(logits[i]) - static_cast<double>(largest)) / temperature);
+      total += weight_of(logits[i], largest, temperature);
     }
     return total;
   });
@@ -204,10 +199,8 @@ ErrorCode candidates_by_definition(const BlockedRow& row, const SamplingOptions&
     const ErrorCode code = code_of(seen);
     if (code != ErrorCode::Ok) return code;
     candidates.reserve(row.size());
-    const double shift = seen.largest;
     for (std::size_t i = 0; i < row.size(); ++i) {
-      const double logit = logits[i];
-      const double weight = std::exp((logit - shift) / options.temperature);
+      const double weight = weight_of(logits[i], seen.largest, options.temperature);
       if (weight > 0.0) candidates.push_back({static_cast<TokenId>(i), weight});
     }
     keep_top_k(options.top_k, candidates);
@@ -221,7 +214,6 @@ ErrorCode candidates_from_logits(const BlockedRow& row, const SamplingOptions& o
                                  Scratch& scratch) {
   std::vector<Candidate>& candidates = scratch.candidates;
   std::vector<float>& maxima = scratch.maxima;
-  std::vector<TokenId>& ids = scratch.ids;
   const bool has_top_k = options.top_k > 0 && static_cast<std::size_t>(options.top_k) < row.size();
   const bool has_top_p = options.top_p < 1.0;
   const double temperature = options.temperature;
@@ -245,10 +237,9 @@ ErrorCode candidates_from_logits(const BlockedRow& row, const SamplingOptions& o
     sorted_maxima = maxima;
     const auto last = sorted_maxima.begin() + (options.top_k - 1);
     std::nth_element(sorted_maxima.begin(), last, sorted_maxima.end(), std::greater<>());
-    const double weight =
-        std::exp((static_cast<double>(*last) - static_cast<double>(largest)) / temperature);
-    row.collect(maxima, logit_floor(weight, largest, temperature), ids);
-    weigh(row, ids, largest, temperature, candidates);
+    const double weight = weight_of(*last, largest, temperature);
+    const float floor = logit_floor(weight, largest, temperature);
+    weigh(row, row.collect(maxima, floor, scratch.ids), largest, temperature, candidates);
     keep_top_k(options.top_k, candidates);
     keep_top_p(options.top_p, candidates);
   } else if (has_top_p) {
@@ -259,8 +250,7 @@ ErrorCode candidates_from_logits(const BlockedRow& row, const SamplingOptions& o
     // has at most its weight.
     const double least = (1.0 - options.top_p) * total * (1.0 - 2 * kernels::sums_error) / size;
     const float floor = logit_floor(least, largest, temperature);
-    row.collect(maxima, floor, ids);
-    weigh(row, ids, largest, temperature, candidates);
+    weigh(row, row.collect(maxima, floor, scratch.ids), largest, temperature, candidates);
     const auto decides = [&](double whole, double error) {
       const double rounding = size * 0x1p-50 * whole;
       return keep_nucleus(options.top_p, whole, error + rounding, candidates);
@@ -277,8 +267,8 @@ ErrorCode candidates_from_logits(const BlockedRow& row, const SamplingOptions& o
       return candidates_by_definition(row, options, candidates);
     }
   } else {
-    row.collect(maxima, logit_floor(options.min_p, largest, temperature), ids);
-    weigh(row, ids, largest, temperature, candidates);
+    const float floor = logit_floor(options.min_p, largest, temperature);
+    weigh(row, row.collect(maxima, floor, scratch.ids), largest, temperature, candidates);
   }
   keep_min_p(options.min_p, candidates);
   return ErrorCode::Ok;
@@ -288,8 +278,7 @@ ErrorCode greedy_from_logits(const BlockedRow& row, Scratch& scratch, TokenId& t
   float largest = 0.0F;
   const ErrorCode code = survey(row, scratch.maxima, largest);
   if (code != ErrorCode::Ok) return code;
-  row.collect(scratch.maxima, largest, scratch.ids);
-  token = scratch.ids.front();
+  token = row.collect(scratch.maxima, largest, scratch.ids).front();
   return ErrorCode::Ok;
 }
 

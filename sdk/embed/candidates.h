@@ -1,6 +1,7 @@
 // From logits to weighted candidates: docs/spec/countermark-1.md, section 6.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -21,6 +22,12 @@ struct Candidate {
 
 /// Whether every option is in its range; a NaN is not.
 bool is_valid(const SamplingOptions& options) noexcept;
+
+/// The weight of a logit at a temperature above 0, 1 for the largest; in binary64, since float32
+/// would merge logits that differ.
+inline double weight_of(float logit, float largest, double temperature) noexcept {
+  return std::exp((static_cast<double>(logit) - static_cast<double>(largest)) / temperature);
+}
 
 /// Room for one row, kept from row to row.
 struct Scratch {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <numbers>
 
+#include "embed/candidates.h"
 #include "kernels/rows.h"
 #include "prf/mix.h"
 
@@ -106,10 +107,6 @@ void settle(const Row& row, std::size_t size, const kernels::Hit& hit, std::size
       contenders.offer({token, row[i], exponential, std::log2(exponential) - exponent});
     }
   }
-}
-
-double weight_of(float logit, float largest, double temperature) noexcept {
-  return std::exp((static_cast<double>(logit) - static_cast<double>(largest)) / temperature);
 }
 
 /// Whether every token but `token` has a weight of 0.

@@ -79,7 +79,7 @@ class Batch {
     constexpr std::size_t worth_waking = std::size_t{1} << 15;
     if (work < worth_waking) return each(step);
     std::atomic<std::size_t> first_at_fault = sequences_.size();
-    std::atomic<ErrorCode> code = ErrorCode::Ok;
+    ErrorCode code = ErrorCode::Ok;
     std::mutex mutex;
     workers.run(sequences_.size(), [&](std::size_t row) {
       // Later rows than one at fault need no look.

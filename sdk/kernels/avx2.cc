@@ -7,6 +7,7 @@
 #include "kernels/exp2_series.h"
 #include "kernels/kernels.h"
 #include "kernels/lane_table.h"
+#include "kernels/prefetch.h"
 
 // No flags for the file: what it includes would be compiled for this machine alone and could end up
 // in the whole program.
@@ -20,9 +21,6 @@ using Type = Logits::Type;
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
 constexpr std::size_t half = lanes / 2;
 
-template <Type type>
-constexpr std::size_t logit_size = type == Type::Float32 ? 4 : 2;
-
 /// Eight logits from the i-th on.
 template <Type type>
 AVX2 inline __m256 load(const void* logits, std::size_t i) noexcept {
@@ -33,15 +31,6 @@ AVX2 inline __m256 load(const void* logits, std::size_t i) noexcept {
     const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
     if constexpr (type == Type::Float16) return _mm256_cvtph_ps(bits);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-  }
-}
-
-template <Type type>
-AVX2 inline void prefetch_block(const void* logits, std::size_t i) noexcept {
-  constexpr std::size_t ahead = 4096;
-  const char* at = static_cast<const char*>(logits) + i * logit_size<type> + ahead;
-  for (std::size_t byte = 0; byte < block_size * logit_size<type>; byte += 64) {
-    _mm_prefetch(at + byte, _MM_HINT_T1);
   }
 }
 
@@ -71,17 +60,23 @@ AVX2 inline __m256i upper_halves(__m256i x, __m256i y) noexcept {
 }
 
 struct Vectors {
-  __m256i k2, k2_low, k2_high, a1, a2;
+  __m256i k2, a1;
+  /// The halves of the key that the last mix takes.
+  __m256i last_low, last_high;
   __m256 scale, offset;
 
   AVX2 Vectors(const HashKeys& keys, Bound bound) noexcept
       : k2(_mm256_set1_epi64x(static_cast<long long>(keys.k2))),
-        k2_low(_mm256_set1_epi32(static_cast<int>(keys.k2))),
-        k2_high(_mm256_set1_epi32(static_cast<int>(keys.k2 >> 32))),
         a1(_mm256_set1_epi64x(static_cast<long long>(keys.a1))),
-        a2(_mm256_set1_epi64x(static_cast<long long>(keys.a2))),
+        last_low(_mm256_set1_epi32(static_cast<int>(last(keys)))),
+        last_high(_mm256_set1_epi32(static_cast<int>(last(keys) >> 32))),
         scale(_mm256_set1_ps(bound.scale)),
         offset(_mm256_set1_ps(bound.offset)) {}
+
+ private:
+  static std::uint64_t last(const HashKeys& keys) noexcept {
+    return keys.has_account ? keys.a2 : keys.k2;
+  }
 };
 
 constexpr auto prime_low = static_cast<std::uint32_t>(prf::mix_prime);
@@ -105,7 +100,7 @@ AVX2 inline __m256i last_step(__m256i z) noexcept {
   return _mm256_xor_si256(z, _mm256_srli_epi64(z, 28));
 }
 
-/// mix, but for its last step and the product before it.
+/// The first half of mix.
 AVX2 inline __m256i begin_mix(__m256i x, __m256i k1) noexcept {
   const __m256i left_24 = _mm256_setr_epi8(5, 6, 7, 0, 1, 2, 3, 4, 13, 14, 15, 8, 9, 10, 11, 12, 5,
                                            6, 7, 0, 1, 2, 3, 4, 13, 14, 15, 8, 9, 10, 11, 12);
@@ -144,16 +139,11 @@ AVX2 inline std::uint32_t race_half(const void* logits, std::size_t i, std::uint
     const auto* entries = reinterpret_cast<const __m256i*>(table + t);
     __m256i x = _mm256_add_epi64(vbase, _mm256_load_si256(entries));
     __m256i y = _mm256_add_epi64(vbase, _mm256_load_si256(entries + 1));
-    __m256i hash;
     if constexpr (has_account) {
       x = begin_mix(last_step(finish_mix(x, v.k2)), v.a1);
       y = begin_mix(last_step(finish_mix(y, v.k2)), v.a1);
-      hash = upper_hash(x, y, _mm256_castps_si256(_mm256_moveldup_ps(_mm256_castsi256_ps(v.a2))),
-                        _mm256_castps_si256(_mm256_movehdup_ps(_mm256_castsi256_ps(v.a2))));
-    } else {
-      hash = upper_hash(x, y, v.k2_low, v.k2_high);
     }
-    best = _mm256_max_epu32(best, hash);
+    best = _mm256_max_epu32(best, upper_hash(x, y, v.last_low, v.last_high));
     const __m256 logit = load<type>(logits, i + t);
     group = _mm256_max_ps(logit, group);  // a NaN gives way to `group`
     unordered = _mm256_or_ps(unordered, _mm256_cmp_ps(logit, logit, _CMP_UNORD_Q));

@@ -13,6 +13,7 @@
 #include "kernels/exp2_series.h"
 #include "kernels/kernels.h"
 #include "kernels/lane_table.h"
+#include "kernels/prefetch.h"
 
 // No flags for the file: what it includes would be compiled for this machine alone and could end up
 // in the whole program.
@@ -22,9 +23,6 @@ namespace countermark::kernels {
 namespace {
 
 using Type = Logits::Type;
-
-template <Type type>
-constexpr std::size_t logit_size = type == Type::Float32 ? 4 : 2;
 
 /// Sixteen logits from the i-th on.
 template <Type type>
@@ -36,17 +34,6 @@ AVX512 inline __m512 load(const void* logits, std::size_t i) noexcept {
     const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
     if constexpr (type == Type::Float16) return _mm512_cvtph_ps(bits);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
-  }
-}
-
-/// Rows come from memory that was written by another device or core: the block so far ahead is
-/// asked for early.
-template <Type type>
-AVX512 inline void prefetch_block(const void* logits, std::size_t i) noexcept {
-  constexpr std::size_t ahead = 4096;
-  const char* at = static_cast<const char*>(logits) + i * logit_size<type> + ahead;
-  for (std::size_t byte = 0; byte < block_size * logit_size<type>; byte += 64) {
-    _mm_prefetch(at + byte, _MM_HINT_T1);
   }
 }
 

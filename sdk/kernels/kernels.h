@@ -17,6 +17,11 @@ namespace countermark::kernels {
 inline constexpr std::size_t block_size = 128;
 inline constexpr std::size_t lanes = 16;
 
+/// Bytes of a logit.
+constexpr std::size_t logit_size(Logits::Type type) noexcept {
+  return type == Logits::Type::Float32 ? 4 : 2;
+}
+
 /// Whole blocks of a row. `first` is the id of the first logit, a multiple of block_size.
 struct Blocks {
   const void* logits;
