@@ -100,6 +100,12 @@ def interleaved(calls: dict[str, Callable[[], object]], repetitions: int) -> Tim
     return {name: Timing.of(values) for name, values in seconds.items()}
 
 
+def synthid_processor() -> Any:
+    """SynthID's mark with 30 keys over five tokens."""
+    config = SynthIDTextWatermarkingConfig(keys=list(range(1, 31)), ngram_len=5)
+    return config.construct_processor(VOCAB, "cpu")
+
+
 def draws(rows: npt.NDArray[np.float32]) -> dict[str, Callable[[], object]]:
     """One draw from a fresh row each: ours, numpy, torch, and the processors of transformers."""
     torch.set_num_threads(1)
@@ -111,9 +117,7 @@ def draws(rows: npt.NDArray[np.float32]) -> dict[str, Callable[[], object]]:
     for logits in rows[:9]:  # to a position whose distribution is not summed up, as most
         sequence.sample(logits)
     context = torch.arange(1, 9)[None]
-    synthid = SynthIDTextWatermarkingConfig(
-        keys=list(range(1, 31)), ngram_len=5
-    ).construct_processor(VOCAB, "cpu")
+    synthid = synthid_processor()
     kgw = WatermarkingConfig().construct_processor(VOCAB, "cpu")
     step = 0
 
@@ -171,9 +175,7 @@ def detections(tokens: int) -> dict[str, Callable[[], object]]:
     kgw = WatermarkDetector(
         model_config=config, device="cpu", watermarking_config=WatermarkingConfig()
     )
-    synthid = SynthIDTextWatermarkingConfig(
-        keys=list(range(1, 31)), ngram_len=5
-    ).construct_processor(VOCAB, "cpu")
+    synthid = synthid_processor()
     listed = text.tolist()
 
     def synthid_mean() -> object:
@@ -220,14 +222,9 @@ def readable(seconds: float) -> str:
 def print_table(timings: Timings, console: Console) -> None:
     """One row a measurement: time, spread, a rate or a ratio, and what was to be reached."""
     table = Table(title="128,256 logits, temperature 1, one core, unless a row says otherwise")
-    for column, side in (
-        ("", "left"),
-        ("median", "right"),
-        ("middle half", "right"),
-        ("ratio or rate", "right"),
-        ("to reach", "right"),
-    ):
-        table.add_column(column, justify="left" if side == "left" else "right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    for column in ("median", "middle half", "ratio or rate", "to reach"):
+        table.add_column(column, justify="right", no_wrap=True)
 
     def add(label: str, name: str, figure: str = "", goal: str = "") -> None:
         if name in timings:

@@ -9,11 +9,18 @@
 #include <span>
 #include <vector>
 
+#include "countermark/error.h"
 #include "countermark/logits.h"
 #include "countermark/token.h"
 #include "kernels/kernels.h"
 
 namespace countermark::embed {
+
+/// Whether logits that were all seen can be drawn from: InvalidLogits, NoCandidate or Ok.
+inline ErrorCode code_of(const kernels::Seen& seen) noexcept {
+  if (seen.has_nan || seen.largest == HUGE_VALF) return ErrorCode::InvalidLogits;
+  return seen.largest == -HUGE_VALF ? ErrorCode::NoCandidate : ErrorCode::Ok;
+}
 
 class BlockedRow {
  public:

@@ -24,11 +24,6 @@ float logit_floor(double weight, float largest, double temperature) noexcept {
   return std::max(lowest, std::nextafter(static_cast<float>(floor), -HUGE_VALF));
 }
 
-ErrorCode code_of(const kernels::Seen& seen) noexcept {
-  if (seen.has_nan || seen.largest == HUGE_VALF) return ErrorCode::InvalidLogits;
-  return seen.largest == -HUGE_VALF ? ErrorCode::NoCandidate : ErrorCode::Ok;
-}
-
 ErrorCode survey(const BlockedRow& row, std::vector<float>& maxima, float& largest) {
   maxima.resize(row.block_count());
   kernels::Seen seen;

@@ -124,12 +124,13 @@ bool is_alone(const Row& row, std::size_t size, TokenId token, float largest,
 
 }  // namespace
 
-Race race(const BlockedRow& blocked, double temperature, const marks::TokenHash& hash,
-          Winner& winner) {
+ErrorCode race(const BlockedRow& blocked, double temperature, const marks::TokenHash& hash,
+               Winner& winner) {
+  winner = {};
   constexpr double most_exponent = 0x1p20;
   constexpr std::size_t most_blocks = 512;
   const double c = std::numbers::log2e / temperature;
-  if (!(c >= 0x1p-40 && c <= most_exponent)) return Race::Undecided;
+  if (!(c >= 0x1p-40 && c <= most_exponent)) return ErrorCode::Ok;
   const kernels::HashKeys keys = hash.keys();
   kernels::Seen seen;
   Contenders contenders;
@@ -149,24 +150,25 @@ Race race(const BlockedRow& blocked, double temperature, const marks::TokenHash&
       });
     });
   }
-  if (seen.has_nan || seen.largest == HUGE_VALF) return Race::InvalidLogits;
-  if (seen.largest == -HUGE_VALF) return Race::NoCandidate;
+  if (const ErrorCode code = code_of(seen); code != ErrorCode::Ok) return code;
   const bool in_range = std::abs(c * static_cast<double>(seen.largest)) <= most_exponent;
-  if (!in_range || contenders.has_overflown()) return Race::Undecided;
+  if (!in_range || contenders.has_overflown()) return ErrorCode::Ok;
 
   marks::Selection selection;
   const auto last = contenders.finish();
   for (const Contenders::Contender& each : last) {
     selection.offer(each.token, each.exponential, weight_of(each.logit, seen.largest, temperature));
   }
-  winner = {selection.token(), 0.0F, seen.largest, false};
+  winner.token = selection.token();
+  winner.largest = seen.largest;
+  winner.is_decided = true;
   kernels::with_row(blocked.data(), blocked.type(), [&](const auto& row) {
     winner.logit = row[static_cast<std::size_t>(winner.token)];
     // Where the witnesses do not settle it, as where a grammar excludes most tokens, all are asked.
     winner.is_alone = !(weight_of(witnesses.second, winner.largest, temperature) > 0.0) &&
                       is_alone(row, blocked.size(), winner.token, winner.largest, temperature);
   });
-  return Race::Won;
+  return ErrorCode::Ok;
 }
 
 }  // namespace countermark::embed

@@ -15,20 +15,16 @@ struct Winner {
   float largest = 0.0F;
   /// Whether no other token has a weight above 0.
   bool is_alone = false;
-};
-
-/// What a race came to.
-enum class Race : std::uint8_t {
-  Won,
-  /// Logits or a temperature at the ends of what floats hold: the weights have to be computed.
-  Undecided,
-  InvalidLogits,
-  NoCandidate,
+  /// False for logits or a temperature at the ends of what floats hold: the weights have to be
+  /// computed, and nothing is known of the row.
+  bool is_decided = false;
 };
 
 /// The token that Selection takes of all tokens with their weights exp((x - largest) /
 /// temperature); `temperature` is above 0. -ln U >= 1 - U, so that one comparison of integers
 /// passes over a token, and a handful are left for logarithms.
-Race race(const BlockedRow& row, double temperature, const marks::TokenHash& hash, Winner& winner);
+/// Returns InvalidLogits or NoCandidate, and otherwise Ok, whether decided or not.
+ErrorCode race(const BlockedRow& row, double temperature, const marks::TokenHash& hash,
+               Winner& winner);
 
 }  // namespace countermark::embed

@@ -55,6 +55,10 @@ bool Sequence::Impl::is_marked_position() const noexcept {
   return walk.next().layer != marks::Layer::Free && !sampler->mark.in_free_prefix(walk.size());
 }
 
+Sequence::Impl::Kind Sequence::Impl::drawn_kind() const noexcept {
+  return is_marked_position() ? Kind::Marked : Kind::Free;
+}
+
 marks::TokenHash Sequence::Impl::hash() const noexcept {
   if (is_marked_position()) {
     const marks::Place& place = walk.next();
@@ -100,8 +104,8 @@ void Sequence::Impl::keep_draw(std::span<const embed::Candidate> candidates) noe
   const double entropy = std::log(total) - weighted_logs / total;
   pending.selected = true;
   pending.token = selection.token();
-  pending.record = {is_marked_position() ? Kind::Marked : Kind::Free, Sight::Measured,
-                    static_cast<float>(std::max(0.0, entropy)), chosen_weight / total};
+  pending.record = {drawn_kind(), Sight::Measured, static_cast<float>(std::max(0.0, entropy)),
+                    chosen_weight / total};
 }
 
 bool Sequence::Impl::is_measured_position(std::size_t row_size) const noexcept {
@@ -114,7 +118,7 @@ void Sequence::Impl::keep_winner(const embed::BlockedRow& row, const embed::Winn
   if (winner.is_alone) return keep_greedy(winner.token);
   pending.selected = true;
   pending.token = winner.token;
-  pending.record = {is_marked_position() ? Kind::Marked : Kind::Free, Sight::Unmeasured};
+  pending.record = {drawn_kind(), Sight::Unmeasured};
   if (!is_measured_position(row.size())) return;
   const double scale = std::numbers::log2e / temperature;
   const kernels::Sums sums = row.sum(winner.largest, static_cast<float>(scale));
@@ -144,16 +148,11 @@ ErrorCode Sequence::Impl::select(Logits logits, const SamplingOptions& options) 
   const bool keeps_all = options.top_k == 0 && options.top_p == 1.0 && options.min_p == 0.0;
   if (keeps_all && row.size() >= short_row) {
     embed::Winner winner;
-    switch (embed::race(row, options.temperature, hash(), winner)) {
-      case embed::Race::Won:
-        keep_winner(row, winner, options.temperature);
-        return ErrorCode::Ok;
-      case embed::Race::InvalidLogits:
-        return ErrorCode::InvalidLogits;
-      case embed::Race::NoCandidate:
-        return ErrorCode::NoCandidate;
-      case embed::Race::Undecided:
-        break;
+    const ErrorCode code = embed::race(row, options.temperature, hash(), winner);
+    if (code != ErrorCode::Ok) return code;
+    if (winner.is_decided) {
+      keep_winner(row, winner, options.temperature);
+      return ErrorCode::Ok;
     }
   }
   const ErrorCode code = embed::candidates_from_logits(row, options, scratch());
@@ -180,7 +179,7 @@ ErrorCode Sequence::Impl::observe(TokenId token) {
   if (pending.selected && pending.token == token) {
     record = pending.record;
   } else if (pending.placed) {
-    record.kind = is_marked_position() ? Kind::Marked : Kind::Free;
+    record.kind = drawn_kind();
   }
   records.push_back(record);
   ErrorCode code = ErrorCode::Ok;

@@ -54,6 +54,8 @@ struct Sequence::Impl {
 
   /// Whether the mark draws the next position.
   bool is_marked_position() const noexcept;
+  /// What a token drawn at the next position is.
+  Kind drawn_kind() const noexcept;
   /// The hash that draws the next position, the mark's or a free one.
   marks::TokenHash hash() const noexcept;
 

@@ -30,17 +30,10 @@ bool by_token(const embed::Candidate& a, const embed::Candidate& b) { return a.t
 void check_race(const embed::BlockedRow& row, double temperature, const marks::TokenHash& hash,
                 ErrorCode code, const std::vector<embed::Candidate>& all) {
   embed::Winner winner;
-  switch (embed::race(row, temperature, hash, winner)) {
-    case embed::Race::Undecided:
-      return;
-    case embed::Race::InvalidLogits:
-      return check(code == ErrorCode::InvalidLogits, "valid logits are not refused");
-    case embed::Race::NoCandidate:
-      return check(code == ErrorCode::NoCandidate, "a candidate is found");
-    case embed::Race::Won:
-      break;
-  }
-  check(code == ErrorCode::Ok, "invalid logits are refused");
+  const ErrorCode raced = embed::race(row, temperature, hash, winner);
+  if (raced == ErrorCode::Ok && !winner.is_decided) return;
+  check(raced == code, "the same rows are refused");
+  if (raced != ErrorCode::Ok) return;
   marks::Selection selection;
   for (const auto& [token, weight] : all) {
     selection.offer(token, prf::exponential(hash(token)), weight);
