@@ -18,12 +18,16 @@ double log10_exponential_e_value(std::size_t n, double s) {
   return log10_mean(terms);
 }
 
-double log10_mean(std::span<const double> log10_values) {
+double log10_sum(std::span<const double> log10_values) {
   // Scaled by the largest, which may be far beyond what a double can hold.
   const double largest = *std::max_element(log10_values.begin(), log10_values.end());
   double sum = 0.0;
   for (const double value : log10_values) sum += std::pow(10.0, value - largest);
-  return largest + std::log10(sum / static_cast<double>(log10_values.size()));
+  return largest + std::log10(sum);
+}
+
+double log10_mean(std::span<const double> log10_values) {
+  return log10_sum(log10_values) - std::log10(static_cast<double>(log10_values.size()));
 }
 
 std::vector<double> log10_holm(std::span<const double> log10_p) {

@@ -12,7 +12,8 @@ namespace countermark::stats {
 /// likelihood ratio of Exponential(1 - theta), so its mean under the null is 1. 0 for n = 0.
 double log10_exponential_e_value(std::size_t n, double s);
 
-/// log10 of the mean of values given as log10.
+/// log10 of the sum, and of the mean, of values given as log10.
+double log10_sum(std::span<const double> log10_values);
 double log10_mean(std::span<const double> log10_values);
 
 /// Holm's step-down adjustment of p-values given as log10: valid under any dependence.

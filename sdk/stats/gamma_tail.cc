@@ -2,7 +2,9 @@
 
 #include <boost/math/special_functions/gamma.hpp>
 #include <boost/math/tools/fraction.hpp>
+#include <boost/math/tools/roots.hpp>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <numbers>
 #include <utility>
@@ -48,6 +50,17 @@ double log10_gamma_tail(double n, double x) {
   const double denominator = x + 1.0 - n + rest;
   return (n * std::log(x) - x - boost::math::lgamma(n, Quiet()) - std::log(denominator)) /
          std::numbers::ln10;
+}
+
+double inverse_log10_gamma_tail(double n, double log10_tail) {
+  const auto excess = [&](double x) { return log10_gamma_tail(n, x) - log10_tail; };
+  // The tail is at least e^-x for n >= 1, and above n it falls faster than any power.
+  double high = n + 1.0;
+  while (excess(high) > 0.0) high *= 2.0;
+  std::uintmax_t iterations = 200;
+  const auto [low, up] = boost::math::tools::toms748_solve(
+      excess, 0.0, high, boost::math::tools::eps_tolerance<double>(52), iterations);
+  return 0.5 * (low + up);
 }
 
 }  // namespace countermark::stats

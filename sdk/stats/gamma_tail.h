@@ -8,4 +8,7 @@ namespace countermark::stats {
 /// 10^5, and below 1e-10 for n up to 10^7.
 double log10_gamma_tail(double n, double x);
 
+/// The x >= 0 where log10_gamma_tail(n, x) is `log10_tail`, which is 0 or less; n >= 1.
+double inverse_log10_gamma_tail(double n, double log10_tail);
+
 }  // namespace countermark::stats

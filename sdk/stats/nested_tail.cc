@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <boost/math/special_functions/gamma.hpp>
-#include <boost/math/tools/roots.hpp>
 #include <cmath>
-#include <cstdint>
 #include <numbers>
 #include <vector>
 
@@ -12,18 +10,6 @@
 
 namespace countermark::stats {
 namespace {
-
-/// The x >= 0 where log10_gamma_tail(n, x) is `log10_tail`.
-double inverse_log10_gamma_tail(double n, double log10_tail) {
-  const auto excess = [&](double x) { return log10_gamma_tail(n, x) - log10_tail; };
-  // The tail is at least e^-x for n >= 1, and above n it falls faster than any power.
-  double high = n + 1.0;
-  while (excess(high) > 0.0) high *= 2.0;
-  std::uintmax_t iterations = 200;
-  const auto [low, up] = boost::math::tools::toms748_solve(
-      excess, 0.0, high, boost::math::tools::eps_tolerance<double>(52), iterations);
-  return 0.5 * (low + up);
-}
 
 double log10_poisson(double count, double mean) {
   return (count * std::log(mean) - mean - boost::math::lgamma(count + 1.0)) / std::numbers::ln10;

@@ -12,6 +12,7 @@ using namespace countermark;
 using stats::log10_exponential_e_value;
 using stats::log10_holm;
 using stats::log10_mean;
+using stats::log10_sum;
 
 TEST_CASE("e-value: equals exact values, and 1 where nothing was scored") {
   CHECK(log10_exponential_e_value(0, 0.0) == doctest::Approx(0.0).epsilon(1e-15));
@@ -52,6 +53,16 @@ TEST_CASE("log10_mean: is the mean, also of values that no double holds") {
   CHECK(log10_mean(std::vector{25000.0, -1e9}) == doctest::Approx(25000.0 - std::log10(2.0)));
   CHECK(log10_mean(std::vector{-4000.0, -4001.0, -1e300}) ==
         doctest::Approx(-4000.0 + std::log10(1.1 / 3.0)));
+}
+
+TEST_CASE("log10_sum: is the sum, also of values that no double holds") {
+  CHECK(log10_sum(std::vector{-3.25}) == -3.25);
+  CHECK(log10_sum(std::vector{0.0, 1.0, -1.0}) == doctest::Approx(std::log10(11.1)));
+  CHECK(log10_sum(std::vector{25000.0, 25000.0, -1e9}) ==
+        doctest::Approx(25000.0 + std::log10(2.0)).epsilon(1e-15));
+  CHECK(log10_sum(std::vector{-4000.0, -4001.0}) ==
+        doctest::Approx(-4000.0 + std::log10(1.1)).epsilon(1e-15));
+  CHECK(log10_sum(std::vector{-HUGE_VAL, 2.0}) == 2.0);
 }
 
 TEST_CASE("log10_holm: equals the step-down adjustment by hand") {

@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <numbers>
 
+using countermark::stats::inverse_log10_gamma_tail;
 using countermark::stats::log10_gamma_tail;
 
 namespace {
@@ -86,5 +87,19 @@ TEST_CASE("log10_gamma_tail: falls without a jump where the methods change") {
       before = now;
     }
     CHECK(before < -290.0);
+  }
+}
+
+TEST_CASE(
+    "inverse_log10_gamma_tail: finds the sum of a tail, from next to 1 to far beyond a double") {
+  for (const double n : {1.0, 2.0, 32.0, 1000.0, 1e6}) {
+    for (const double log10_tail :
+         {-1e-3, -0.3, -1.0, -6.0, -50.0, -289.9, -290.1, -1000.0, -1e5}) {
+      CAPTURE(n);
+      CAPTURE(log10_tail);
+      const double x = inverse_log10_gamma_tail(n, log10_tail);
+      CHECK(log10_gamma_tail(n, x) == doctest::Approx(log10_tail).epsilon(1e-9));
+      if (n == 1.0) CHECK(x == doctest::Approx(-log10_tail * std::numbers::ln10).epsilon(1e-9));
+    }
   }
 }

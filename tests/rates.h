@@ -1,0 +1,18 @@
+// Whether something happened too often for chance.
+#pragma once
+
+#include <boost/math/special_functions/beta.hpp>
+#include <cstddef>
+
+namespace countermark::test {
+
+/// P(Binomial(trials, rate) >= count): a test that a rate holds fails by chance with the
+/// probability that it compares this with. The tests here take 10^-6; with fixed seeds that did not
+/// happen, or always will.
+inline double chance_of(std::size_t count, std::size_t trials, double rate) {
+  if (count == 0) return 1.0;
+  const auto hits = static_cast<double>(count);
+  return boost::math::ibeta(hits, static_cast<double>(trials) - hits + 1.0, rate);
+}
+
+}  // namespace countermark::test
