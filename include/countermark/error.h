@@ -35,6 +35,8 @@ enum class ErrorCode : int {
   AccountMismatch = 20,     ///< An account where the profile has none, or the other way round.
   TokenizerMismatch = 21,   ///< The text was tokenised with another tokenizer than the profile's.
   InvalidEncoding = 22,     ///< Text is not valid UTF-8.
+  InvalidProbability = 23,  ///< A model's probability is negative, above 1 or infinite.
+  InvalidCalibration = 24,  ///< A calibration is malformed, or of another key.
 };
 
 /// The code's stable name in snake_case, such as "token_out_of_range".

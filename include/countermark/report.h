@@ -12,6 +12,9 @@ namespace countermark {
 /// "marked", "not_marked_by_these_keys" or "insufficient".
 COUNTERMARK_API std::string_view verdict_name(Verdict verdict) noexcept;
 
+/// "sum", "goodness_of_fit", "scan", "likelihood" or "replay".
+COUNTERMARK_API std::string_view statistic_name(Statistic statistic) noexcept;
+
 /// A detection as a JSON object on one line, format `countermark.detection/1`; token scores that
 /// are NaN become null. The text itself is not in it.
 COUNTERMARK_API std::string to_json(const Detection& detection);

@@ -38,10 +38,10 @@ struct SequenceStats {
   /// Observed, but neither selected here nor placed by placements(): grammar, prefill, another
   /// sampler's choice.
   std::size_t forced = 0;
-  /// Sum over the tokens selected here of the entropy of what they were drawn from, in bits. Rows of
-  /// 16,384 logits or more are summed up at one position in sixteen, unless they were truncated:
-  /// the others count as the mean of those, here and in expected_log10_p. A sum is in float32 there,
-  /// and may differ from machine to machine in the sixth digit.
+  /// Sum over the tokens selected here of the entropy of what they were drawn from, in bits. Rows
+  /// of 16,384 logits or more are summed up at one position in sixteen, unless they were truncated:
+  /// the others count as the mean of those, here and in expected_log10_p. A sum is in float32
+  /// there, and may differ from machine to machine in the sixth digit.
   double entropy_bits = 0.0;
   /// log10 of the p-value that detection with the key is expected to give for "ours", from the
   /// probabilities of the tokens selected here; 0 where nothing was marked. A kernel's tokens
@@ -64,7 +64,8 @@ class COUNTERMARK_API Sequence {
   /// Draws the next token. Pure: the same answer until something is observed or rolled back.
   ///
   /// `logits` holds at least vocab_size values, of which the first vocab_size are candidates; -inf
-  /// excludes one. O(vocab_size); the same token on every machine, with whatever vector instructions.
+  /// excludes one. O(vocab_size); the same token on every machine, with whatever vector
+  /// instructions.
   ///
   /// Never throws for data: InvalidOption, SizeMismatch, InvalidLogits (NaN, +inf) or NoCandidate
   /// is returned and `token` left alone.

@@ -55,6 +55,10 @@ std::string_view error_name(ErrorCode code) noexcept {
       return "tokenizer_mismatch";
     case ErrorCode::InvalidEncoding:
       return "invalid_encoding";
+    case ErrorCode::InvalidProbability:
+      return "invalid_probability";
+    case ErrorCode::InvalidCalibration:
+      return "invalid_calibration";
   }
   return "unknown_error";
 }

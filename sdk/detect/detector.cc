@@ -5,11 +5,17 @@
 #include <exception>
 #include <limits>
 #include <mutex>
+#include <string>
 #include <utility>
 
 #include "base/fail.h"
 #include "base/workers.h"
-#include "detect/hypothesis.h"
+#include "detect/calibration_impl.h"
+#include "detect/correction.h"
+#include "detect/examination.h"
+#include "detect/rests.h"
+#include "detect/sum.h"
+#include "keys/derivation.h"
 #include "marks/countermark_1.h"
 #include "profiles/key_ring_impl.h"
 #include "profiles/profile_impl.h"
@@ -19,10 +25,35 @@
 namespace countermark {
 namespace {
 
+/// The mean score of a typical marked text, which depends on the entropy and so is not known to a
+/// detector with only the key: that of a model at a moderate temperature (docs/detection.md).
+constexpr double typical_score = 1.5;
+
+/// The scores that a typical marked text needs to be as likely as not to reach a p-value.
+double needed_scores(double log10_bar) {
+  const auto is_short = [&](double n) {
+    return stats::log10_gamma_tail(n, typical_score * n) > log10_bar;
+  };
+  double enough = 1.0;
+  while (is_short(enough)) enough *= 2.0;
+  double least = std::floor(enough / 2.0);
+  while (enough - least > 1.0) {
+    const double middle = std::floor((least + enough) / 2.0);
+    (is_short(middle) ? least : enough) = middle;
+  }
+  return enough;
+}
+
 /// A profile with its key, ready to test texts.
 struct Candidate {
   Profile profile;
+  keys::Secret secret;
   marks::Countermark1 mark;
+  std::optional<Calibration> calibration;
+
+  const detect::CommonNgrams* common() const noexcept {
+    return calibration ? &calibration->impl().common : nullptr;
+  }
 };
 
 void require_text(const Profile& profile, std::span<const TokenId> tokens) {
@@ -34,25 +65,39 @@ void require_text(const Profile& profile, std::span<const TokenId> tokens) {
   }
 }
 
-ProfileResult result_of(const Candidate& candidate, const detect::Evidence& evidence) {
-  ProfileResult result;
-  result.profile = candidate.profile.id();
-  result.scored = evidence.scored;
-  result.score = evidence.score;
-  result.log10_p = evidence.log10_p;
-  result.log10_e = evidence.log10_e;
-  result.start = evidence.start;
-  return result;
+/// The probabilities that say something: in (0, 1], or NaN.
+std::vector<double> read(const Proxy& proxy, std::size_t tokens) {
+  if (proxy.probabilities.size() != tokens) {
+    fail(ErrorCode::SizeMismatch, "the text has ", tokens, " tokens, and there are ",
+         proxy.probabilities.size(), " probabilities");
+  }
+  std::vector<double> probabilities(proxy.probabilities.begin(), proxy.probabilities.end());
+  for (std::size_t i = 0; i < probabilities.size(); ++i) {
+    double& p = probabilities[i];
+    // Models compute in floats, whose sums are a little off.
+    if (p < 0.0 || p > 1.001) {
+      fail(ErrorCode::InvalidProbability, "the probability of token ", i, " is ", p,
+           ", and must be in [0, 1] (are these logits? take their softmax)");
+    }
+    if (p == 0.0) p = std::numeric_limits<double>::quiet_NaN();
+    p = std::min(p, 1.0);
+  }
+  return probabilities;
 }
 
-/// Whether a typical marked text with so many scored tokens would be as likely to show as not. Its
-/// mean score depends on the entropy, which a detector with only the key does not know; 1.5 is that
-/// of a model at a moderate temperature (docs/detection.md).
-bool is_sufficient(std::size_t scored, double log10_threshold) {
-  constexpr double typical_score = 1.5;
-  const auto n = static_cast<double>(scored);
-  return stats::log10_gamma_tail(n, typical_score * n) <= log10_threshold;
+std::vector<std::string> all_ids(const KeyRing& ring) {
+  std::vector<std::string> ids;
+  for (const Profile& profile : ring.profiles()) ids.push_back(profile.id());
+  return ids;
 }
+
+/// What a text is asked, and how many hypotheses the error rate is split over beside the profiles.
+struct Asked {
+  std::span<const double> probabilities = {};
+  std::optional<double> entropy_bits = {};
+  Start start = Start::Both;
+  std::size_t variants = 1;
+};
 
 }  // namespace
 
@@ -68,17 +113,119 @@ struct Detector::Impl {
     }
     return *found;
   }
+
+  void take(const Calibration& calibration);
+  Detection detect(std::span<const TokenId> tokens, const Asked& asked) const;
+
+ private:
+  /// Whether a marked text would have shown, and if not, how much longer it had to be.
+  void look_ahead(Detection& detection, const std::vector<detect::Examination>& examinations,
+                  std::size_t tokens, const Asked& asked) const;
 };
 
-namespace {
-
-std::vector<std::string> all_ids(const KeyRing& ring) {
-  std::vector<std::string> ids;
-  for (const Profile& profile : ring.profiles()) ids.push_back(profile.id());
-  return ids;
+void Detector::Impl::take(const Calibration& calibration) {
+  const auto found = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& c) {
+    return c.profile.id() == calibration.profile();
+  });
+  if (found == candidates.end()) {
+    fail(ErrorCode::InvalidCalibration, "a calibration is for profile \"", calibration.profile(),
+         "\", which the detector does not test");
+  }
+  if (calibration.key_id() != found->profile.key_id() ||
+      calibration.impl().parameters != found->profile.impl().json.at("parameters")) {
+    fail(ErrorCode::InvalidCalibration, "the calibration for profile \"", calibration.profile(),
+         "\" was built for another key or other parameters (key ", calibration.key_id(),
+         "; the profile's is ", found->profile.key_id(), "): build it anew");
+  }
+  if (found->calibration) {
+    fail(ErrorCode::InvalidCalibration, "there are two calibrations for profile \"",
+         calibration.profile(), "\"");
+  }
+  found->calibration = calibration;
 }
 
-}  // namespace
+Detection Detector::Impl::detect(std::span<const TokenId> tokens, const Asked& asked) const {
+  for (const Candidate& candidate : candidates) require_text(candidate.profile, tokens);
+  // Regions hold together with everything else that is tried (Bonferroni).
+  const double price = std::log10(static_cast<double>(candidates.size() * asked.variants));
+
+  Detection detection;
+  detection.log10_threshold = log10_threshold;
+  detection.variants = asked.variants;
+  detection.entropy_bits = asked.entropy_bits;
+  std::vector<detect::Examination> examinations;
+  for (const Candidate& candidate : candidates) {
+    const double inflation =
+        candidate.calibration ? candidate.calibration->log10_inflation(tokens.size()) : 0.0;
+    detect::Examination examination =
+        detect::examine(candidate.mark,
+                        {.tokens = tokens,
+                         .probabilities = asked.probabilities,
+                         .start = asked.start,
+                         .log10_bar = log10_threshold - price - inflation},
+                        candidate.common());
+    const ProfileResult result{.profile = candidate.profile.id(),
+                               .scored = examination.scored,
+                               .score = examination.score,
+                               .log10_p = std::min(0.0, examination.log10_p + inflation),
+                               .log10_e = examination.log10_e,
+                               .log10_inflation = inflation,
+                               .start = examination.start,
+                               .tests = examination.tests};
+    for (const detect::Window& w : examination.regions) {
+      detection.regions.push_back({result.profile, w.begin, w.end, std::nullopt, w.scored, w.score,
+                                   std::min(0.0, w.log10_p + price + inflation)});
+    }
+    detection.results.push_back(result);
+    examinations.push_back(std::move(examination));
+  }
+  std::stable_sort(detection.regions.begin(), detection.regions.end(),
+                   [](const Region& a, const Region& b) { return a.begin < b.begin; });
+
+  detect::correct(detection);
+  if (detection.verdict != Verdict::Marked) {
+    look_ahead(detection, examinations, tokens.size(), asked);
+  }
+  detection.token_scores = detect::scores_from(std::move(examinations[detection.best].rests));
+  return detection;
+}
+
+void Detector::Impl::look_ahead(Detection& detection,
+                                const std::vector<detect::Examination>& examinations,
+                                std::size_t tokens, const Asked& asked) const {
+  // "Not by these keys" speaks of all of them, the one that says least included. With many profiles
+  // each has to clear a lower bar, and so has each test.
+  double more = 0.0;
+  for (std::size_t i = 0; i < examinations.size(); ++i) {
+    const detect::Examination& examination = examinations[i];
+    const double bar =
+        log10_threshold - std::log10(static_cast<double>(candidates.size() * asked.variants)) +
+        std::log10(examination.tests.front().share) - detection.results[i].log10_inflation;
+    // By how much the evidence expected falls short, and the tokens that it comes from.
+    double times = HUGE_VAL;
+    double of_tokens = static_cast<double>(tokens);
+    if (examination.start == Start::Response) {
+      of_tokens -= static_cast<double>(candidates[i].mark.parameters().free_prefix);
+    }
+    if (!asked.probabilities.empty()) {
+      if (examination.expected_log10_e > 0.0) times = -bar / examination.expected_log10_e;
+    } else if (examination.scored > 0) {
+      times = needed_scores(bar) / static_cast<double>(examination.scored);
+    } else {
+      // Nothing is scored yet: as many as it takes.
+      of_tokens = 1.0;
+      times = 1.0 + needed_scores(bar);
+    }
+    more = std::max(more, (times - 1.0) * of_tokens);
+  }
+  if (more <= 0.0) {
+    detection.verdict = Verdict::NotMarkedByTheseKeys;
+    return;
+  }
+  detection.verdict = Verdict::Insufficient;
+  detection.tokens_to_decide.reset();
+  if (more < 1e9) detection.tokens_to_decide = static_cast<std::size_t>(std::ceil(more));
+}
 
 Detector::Detector(const KeyRing& ring, const DetectorOptions& options)
     : Detector(ring, all_ids(ring), options) {}
@@ -102,56 +249,37 @@ Detector::Detector(const KeyRing& ring, std::span<const std::string> profile_ids
       }
     }
     impl->candidates.push_back(
-        {*profile, marks::Countermark1(entry->secret, profiles::parameters_of(*profile))});
+        {*profile, entry->secret,
+         marks::Countermark1(entry->secret, profiles::parameters_of(*profile)), std::nullopt});
   }
+  for (const Calibration& calibration : options.calibrations) impl->take(calibration);
   impl_ = std::move(impl);
 }
 
 Detection Detector::detect(std::span<const TokenId> tokens, Start start) const {
-  const auto& candidates = impl_->candidates;
-  for (const Candidate& candidate : candidates) require_text(candidate.profile, tokens);
+  return impl_->detect(tokens, {.start = start});
+}
 
-  Detection detection;
-  std::vector<double> log10_p, log10_e;
-  detect::Evidence best_evidence;
-  for (const Candidate& candidate : candidates) {
-    detect::Evidence evidence =
-        detect::test_ours(candidate.mark, candidate.profile.has_accounts(), tokens, start);
-    detection.results.push_back(result_of(candidate, evidence));
-    log10_p.push_back(evidence.log10_p);
-    log10_e.push_back(evidence.log10_e);
-    if (log10_p.size() == 1 || evidence.log10_p < best_evidence.log10_p) {
-      detection.best = log10_p.size() - 1;
-      best_evidence = std::move(evidence);
-    }
-  }
-  detection.token_scores = std::move(best_evidence).token_scores();
+Detection Detector::detect(std::span<const TokenId> tokens, const Proxy& proxy, Start start) const {
+  const std::vector<double> probabilities = read(proxy, tokens.size());
+  return impl_->detect(
+      tokens, {.probabilities = probabilities, .entropy_bits = proxy.entropy_bits, .start = start});
+}
 
-  detection.log10_threshold = impl_->log10_threshold;
-  const std::vector<double> adjusted = stats::log10_holm(log10_p);
-  for (std::size_t i = 0; i < adjusted.size(); ++i) {
-    detection.results[i].log10_p_adjusted = adjusted[i];
-    detection.results[i].is_marked = adjusted[i] <= detection.log10_threshold;
+Detection Detector::detect_variants(std::span<const std::span<const TokenId>> variants,
+                                    Start start) const {
+  if (variants.empty()) fail(ErrorCode::EmptyText, "there is no variant of the text to examine");
+  Detection best;
+  std::vector<double> log10_e;
+  for (std::size_t i = 0; i < variants.size(); ++i) {
+    Detection detection = impl_->detect(variants[i], {.start = start, .variants = variants.size()});
+    detection.variant = i;
+    log10_e.push_back(detection.log10_e);
+    if (i == 0 || detection.log10_p < best.log10_p) best = std::move(detection);
   }
-  const ProfileResult& best = detection.results[detection.best];
-  detection.tested = candidates.size();
-  detection.log10_p = best.log10_p_adjusted;
-  detection.log10_e = stats::log10_mean(log10_e);
-  detection.scored = best.scored;
-  if (best.is_marked) {
-    detection.verdict = Verdict::Marked;
-    detection.profile = best.profile;
-  } else {
-    // With many profiles each has to clear a lower bar.
-    const double bar =
-        detection.log10_threshold - std::log10(static_cast<double>(candidates.size()));
-    // "Not by these keys" speaks of all of them, the one that scored least included.
-    std::size_t least = best.scored;
-    for (const ProfileResult& result : detection.results) least = std::min(least, result.scored);
-    detection.verdict =
-        is_sufficient(least, bar) ? Verdict::NotMarkedByTheseKeys : Verdict::Insufficient;
-  }
-  return detection;
+  // The best of several e-values is none; their mean is one.
+  best.log10_e = stats::log10_mean(log10_e);
+  return best;
 }
 
 std::vector<Detection> Detector::detect_many(std::span<const std::span<const TokenId>> texts,
@@ -182,6 +310,34 @@ std::vector<Detection> Detector::detect_many(std::span<const std::span<const Tok
   return detections;
 }
 
+DecoyRank Detector::rank(std::span<const TokenId> tokens, std::string_view profile_id,
+                         std::size_t decoys, Start start) const {
+  constexpr std::size_t most = 100'000;
+  const Candidate& candidate = impl_->find(profile_id);
+  if (decoys < 1 || decoys > most) {
+    fail(ErrorCode::InvalidOption, "decoys must be in 1..", most, ", got ", decoys);
+  }
+  require_text(candidate.profile, tokens);
+  const auto log10_p_of = [&](const marks::Countermark1& mark) {
+    return detect::examine(mark, {.tokens = tokens, .start = start}, candidate.common()).log10_p;
+  };
+  DecoyRank result;
+  result.profile = candidate.profile.id();
+  result.log10_p = log10_p_of(candidate.mark);
+  for (std::size_t i = 0; i < decoys; ++i) {
+    const std::string label = "decoy/" + std::to_string(i);
+    const marks::Countermark1 decoy(keys::derive(candidate.secret, label),
+                                    candidate.mark.parameters());
+    result.decoys.push_back(log10_p_of(decoy));
+    if (result.decoys.back() <= result.log10_p) ++result.rank;
+  }
+  const auto count = static_cast<double>(decoys);
+  result.log10_rank_p = std::log10(static_cast<double>(result.rank) / (count + 1.0));
+  const double least = *std::min_element(result.decoys.begin(), result.decoys.end());
+  result.agrees = least + std::log10(count) > -3.0;
+  return result;
+}
+
 AccountScore Detector::score_account(std::span<const TokenId> tokens, std::string_view profile_id,
                                      std::optional<std::uint64_t> account, Start start) const {
   const Candidate& candidate = impl_->find(profile_id);
@@ -189,7 +345,10 @@ AccountScore Detector::score_account(std::span<const TokenId> tokens, std::strin
     fail(ErrorCode::AccountMismatch, "profile \"", profile_id, "\" has no accounts");
   }
   require_text(candidate.profile, tokens);
-  const detect::Evidence evidence = detect::test_account(candidate.mark, tokens, account, start);
+  const std::vector<double> rests = detect::rests_of(
+      candidate.mark, tokens, detect::of_account(candidate.mark, account), candidate.common());
+  const auto prefix = static_cast<std::size_t>(candidate.mark.parameters().free_prefix);
+  const detect::SumEvidence evidence = detect::sum_scores(rests, prefix, start);
   return {evidence.scored, evidence.score, evidence.log10_p};
 }
 
@@ -197,6 +356,21 @@ std::vector<Profile> Detector::profiles() const {
   std::vector<Profile> all;
   for (const Candidate& candidate : impl_->candidates) all.push_back(candidate.profile);
   return all;
+}
+
+void locate(Detection& detection, std::span<const std::pair<std::size_t, std::size_t>> characters) {
+  if (characters.size() != detection.token_scores.size()) {
+    fail(ErrorCode::SizeMismatch, "the text has ", detection.token_scores.size(),
+         " tokens, and there are ", characters.size(), " ranges of characters");
+  }
+  for (Region& region : detection.regions) {
+    auto [begin, end] = characters[region.begin];
+    for (std::size_t i = region.begin; i < region.end; ++i) {
+      begin = std::min(begin, characters[i].first);
+      end = std::max(end, characters[i].second);
+    }
+    region.characters = {begin, end};
+  }
 }
 
 }  // namespace countermark

@@ -1,6 +1,7 @@
 // Detection over arbitrary tokens: probabilities are probabilities, and token scores add up.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "fuzz/check.h"
@@ -30,7 +31,21 @@ void check_detection(const Detection& detection, std::size_t tokens) {
   check(scored == detection.scored && scored == best.scored, "scored counts the scores");
   check(std::abs(sum - best.score) <= 1e-9 * (1.0 + sum), "the score sums the scores");
   check(best.log10_p <= best.log10_p_adjusted, "a correction makes no p-value smaller");
+  std::size_t end = 0;
+  for (const Region& region : detection.regions) {
+    check(end <= region.begin && region.begin < region.end && region.end <= tokens,
+          "regions lie in the text and do not overlap");
+    check(region.log10_p <= detection.log10_threshold, "a region reaches the threshold");
+    end = region.end;
+  }
   check(!to_json(detection).empty(), "a detection can be written");
+}
+
+/// Whatever a model might say of a token.
+double probability_from(std::uint32_t bits) {
+  if (bits % 8 == 0) return std::numeric_limits<double>::quiet_NaN();
+  if (bits % 8 == 1) return 0.0;
+  return std::ldexp(static_cast<double>(bits) * 0x1p-32, -static_cast<int>(bits % 64));
 }
 
 }  // namespace
@@ -54,6 +69,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     try {
       check_detection(detector.detect(tokens, start), tokens.size());
       check(valid, "a text that is not of the profile is refused");
+      std::vector<double> probabilities;
+      std::uint32_t bits = 1;
+      for (const TokenId token : tokens) {
+        bits = 0x9E3779B1U * (bits ^ static_cast<std::uint32_t>(token));
+        probabilities.push_back(probability_from(bits));
+      }
+      check_detection(detector.detect(tokens, {.probabilities = probabilities}, start),
+                      tokens.size());
       if (!ring.profile("p").has_accounts()) continue;
       const AccountScore account = detector.score_account(tokens, "p", vocab_size, start);
       check(account.log10_p <= 0.0 && std::isfinite(account.log10_p), "a p-value is at most 1");

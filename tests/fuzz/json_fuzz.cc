@@ -1,11 +1,14 @@
-// Profiles and key rings: any bytes are an Error or an object that writes itself back.
+// Profiles, calibrations and key rings: any bytes are an Error or an object that writes itself
+// back.
 #include <unistd.h>
 
 #include <array>
 #include <fstream>
 #include <iterator>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "fuzz/check.h"
 
@@ -24,6 +27,34 @@ void read_profile(std::string_view text) {
   } catch (const Error& error) {
     check(error.code() != ErrorCode::Ok && *error.what() != '\0', "an Error says what is wrong");
   }
+}
+
+void read_calibration(std::string_view text) {
+  try {
+    const Calibration calibration = Calibration::from_json(text);
+    const Calibration again = Calibration::from_json(calibration.to_json());
+    check(again.to_json() == calibration.to_json(), "a calibration's JSON comes back the same");
+    check(calibration.log10_inflation(100) >= 0.0, "a calibration makes no p-value smaller");
+  } catch (const Error& error) {
+    check(error.code() != ErrorCode::Ok && *error.what() != '\0', "an Error says what is wrong");
+  }
+}
+
+/// What a sound calibration is saved as.
+const std::string& sound_calibration() {
+  static const std::string text = [] {
+    KeyRing ring = KeyRing::generate();
+    ring.import_secret("p", std::array<std::uint8_t, 32>{1, 2, 3});
+    const std::array<TokenId, 6> document = {1, 2, 3, 4, 5, 6};
+    const std::vector<std::span<const TokenId>> documents(200, document);
+    return Calibration::build(ring, "p", documents, {.lengths = {6}, .threads = 1}).to_json();
+  }();
+  return text;
+}
+
+std::string damage(std::string text, const std::uint8_t* data, std::string_view by) {
+  text.replace((data[0] + 256U * data[1]) % text.size(), by.size(), by);
+  return text;
 }
 
 /// A file of its own for this process, gone again at exit.
@@ -76,11 +107,11 @@ const std::string& sound_ring() {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   read_profile(text);
+  read_calibration(text);
   read_ring(text);
   if (size > 2) {
-    std::string damaged = sound_ring();
-    const std::size_t offset = (data[0] + 256U * data[1]) % damaged.size();
-    damaged.replace(offset, size - 2, text.substr(2));
+    read_calibration(damage(sound_calibration(), data, text.substr(2)));
+    const std::string damaged = damage(sound_ring(), data, text.substr(2));
     read_ring(damaged);
     if (const auto begin = damaged.find("{", damaged.find("profiles")); begin < damaged.size()) {
       read_profile(std::string_view(damaged).substr(begin, damaged.rfind("}") - begin));

@@ -1,0 +1,37 @@
+#include "detect/correction.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "stats/evidence.h"
+
+namespace countermark::detect {
+
+void correct(Detection& detection) {
+  std::vector<double> log10_p, log10_e;
+  for (const ProfileResult& result : detection.results) {
+    log10_p.push_back(result.log10_p);
+    log10_e.push_back(result.log10_e);
+  }
+  const std::vector<double> holm = stats::log10_holm(log10_p);
+  const double price = std::log10(static_cast<double>(detection.variants));
+  for (std::size_t i = 0; i < holm.size(); ++i) {
+    ProfileResult& result = detection.results[i];
+    result.log10_p_adjusted = std::min(0.0, holm[i] + price);
+    result.is_marked = result.log10_p_adjusted <= detection.log10_threshold;
+  }
+  detection.best =
+      static_cast<std::size_t>(std::min_element(log10_p.begin(), log10_p.end()) - log10_p.begin());
+  detection.tested = detection.results.size();
+  detection.log10_e = stats::log10_mean(log10_e);
+  const ProfileResult& best = detection.results[detection.best];
+  detection.log10_p = best.log10_p_adjusted;
+  detection.scored = best.scored;
+  if (best.is_marked) {
+    detection.verdict = Verdict::Marked;
+    detection.profile = best.profile;
+  }
+}
+
+}  // namespace countermark::detect

@@ -1,0 +1,13 @@
+// What several profiles say together.
+#pragma once
+
+#include "countermark/detector.h"
+
+namespace countermark::detect {
+
+/// Fills in what follows from `results` (their p- and e-values, of each profile alone), `variants`
+/// and `log10_threshold`: Holm's correction, the best profile, and whether it marked the text. A
+/// verdict other than Marked is left to the caller.
+void correct(Detection& detection);
+
+}  // namespace countermark::detect

@@ -1,0 +1,47 @@
+// Everything that one key can say of one text: which tests are made, and what each may cost.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "countermark/detector.h"
+#include "detect/common_ngrams.h"
+#include "detect/scan.h"
+#include "marks/countermark_1.h"
+
+namespace countermark::detect {
+
+struct Question {
+  std::span<const TokenId> tokens;
+  /// Empty, or of as many entries, in (0, 1] or NaN.
+  std::span<const double> probabilities = {};
+  Start start = Start::Both;
+  /// Parts of the text are told whose p-value is at most this; none where it is not given.
+  std::optional<double> log10_bar = {};
+};
+
+struct Examination {
+  /// 1 - U of each token, NaN where it is not scored under `start`.
+  std::vector<double> rests;
+  Start start = Start::Unknown;
+  std::size_t scored = 0;
+  double score = 0.0;
+  /// Paid for all tests, and the mean of their e-values by their shares.
+  double log10_p = 0.0;
+  double log10_e = 0.0;
+  /// The tests that were made. Which they are, and their shares, depends on the number
+  /// of tokens scored and on what is known, never on the scores.
+  std::vector<Test> tests;
+  /// Paid for the tests too.
+  std::vector<Window> regions;
+  /// With probabilities: what the likelihood's log10_e would be if the text were marked.
+  double expected_log10_e = 0.0;
+};
+
+/// "Ours", but for `common` n-grams. Throws Error(CryptoFailure).
+Examination examine(const marks::Countermark1& mark, const Question& question,
+                    const CommonNgrams* common = nullptr);
+
+}  // namespace countermark::detect
