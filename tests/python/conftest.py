@@ -66,3 +66,20 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the test material is not at {SHARED}")
     return SHARED
+
+
+def save_tiny_model(folder: Path) -> Path:
+    """Save a transformers model of random weights whose tokens are bytes, or skip."""
+    transformers = pytest.importorskip("transformers")
+    tokenizers = pytest.importorskip("tokenizers")
+    letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    backend = tokenizers.Tokenizer(
+        tokenizers.models.BPE({letter: i for i, letter in enumerate(letters)}, [])
+    )
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=backend).save_pretrained(folder)
+    shape = {"n_embd": 16, "n_layer": 1, "n_head": 1, "n_positions": 256}
+    config = transformers.GPT2Config(vocab_size=256, bos_token_id=None, eos_token_id=None, **shape)
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pytest
 
 import countermark as cm
-from conftest import TOKENIZER, secret_of
+from conftest import TOKENIZER, VOCAB, secret_of
 
 Ids = npt.NDArray[np.int32]
+
 Marked = Callable[[cm.Sampler, int], Ids]
 
 
@@ -65,9 +66,13 @@ def test_the_price_of_two_starts_lies_between_one_and_two(
 ) -> None:
     detector = cm.Detector(ring, ["prod"])
     tokens = marked(sampler, 100)
-    both = detector.detect(tokens).log10_p
+    both = detector.detect(tokens)
+    tests = {test.statistic: test for test in both.best.tests}
     least = min(detector.detect(tokens, start=s).log10_p for s in ("unknown", "response"))
-    assert least < both < least + np.log10(2)
+    assert least < tests["sum"].log10_p < least + np.log10(2)
+    # And what else is tried is paid for too.
+    assert sum(test.share for test in both.best.tests) == pytest.approx(1)
+    assert both.log10_p == pytest.approx(tests["sum"].log10_p - np.log10(tests["sum"].share))
 
 
 def test_wrong_key_short_text_and_long_text(
@@ -160,3 +165,79 @@ def test_json_says_what_the_object_says(
     for name in ("verdict", "log10_p", "log10_e", "scored", "tested", "profile"):
         assert said[name] == getattr(detection, name)
     assert [s is None for s in said["token_scores"]] == np.isnan(detection.token_scores).tolist()
+
+
+def pasted(marked_ids: Ids, before: int, after: int) -> Ids:
+    """Return marked tokens between others."""
+    noise = np.random.default_rng(3).integers(0, VOCAB, before + after)
+    return np.concatenate([noise[:before], marked_ids, noise[before:]]).astype(np.int32)
+
+
+def test_a_marked_part_is_found_where_it_is(
+    ring: cm.KeyRing, sampler: cm.Sampler, marked: Marked
+) -> None:
+    text = pasted(marked(sampler, 150), 3000, 2000)
+    detection = cm.Detector(ring, ["prod"]).detect(text)
+    assert detection.verdict == "marked"
+    (region,) = detection.regions
+    assert region.profile == "prod"
+    # Its first 24 tokens are free.
+    assert abs(region.begin - 3024) <= 8
+    assert abs(region.end - 3150) <= 8
+    assert region.log10_p <= -6
+    assert region.characters is None
+    assert "regions" in json.loads(detection.to_json())
+
+
+def test_a_stated_start_is_one_hypothesis_alone(
+    ring: cm.KeyRing, sampler: cm.Sampler, marked: Marked
+) -> None:
+    text = pasted(marked(sampler, 150), 500, 500)
+    for start in ("unknown", "response"):
+        detection = cm.Detector(ring, ["prod"]).detect(text, start=start)
+        assert [(t.statistic, t.share) for t in detection.best.tests] == [("sum", 1.0)]
+        assert detection.log10_p == detection.best.tests[0].log10_p
+        assert detection.regions == []
+
+
+def test_variants_are_paid_for_and_the_best_is_told(
+    ring: cm.KeyRing, sampler: cm.Sampler, marked: Marked
+) -> None:
+    detector = cm.Detector(ring, ["prod"])
+    tokens = marked(sampler, 100)
+    noise = np.random.default_rng(1).integers(0, VOCAB, 100)
+    alone = detector.detect(tokens)
+    found = detector.detect_variants([noise, tokens])
+    assert (found.variant, found.variants) == (1, 2)
+    assert found.log10_p == pytest.approx(alone.log10_p + np.log10(2))
+    assert np.array_equal(found.token_scores, alone.token_scores, equal_nan=True)
+    with pytest.raises(cm.CountermarkError) as caught:
+        detector.detect_variants([])
+    assert caught.value.code == "empty_text"
+
+
+def test_the_key_is_ranked_among_decoys(
+    ring: cm.KeyRing, sampler: cm.Sampler, marked: Marked
+) -> None:
+    detector = cm.Detector(ring)
+    found = detector.rank(marked(sampler, 100), "prod", decoys=19)
+    assert (found.profile, found.rank, len(found.decoys)) == ("prod", 1, 19)
+    assert found.log10_rank_p == pytest.approx(np.log10(1 / 20))
+    assert found.agrees
+    assert found.log10_p < found.decoys.min()
+    other = detector.rank(marked(sampler, 100), "named", decoys=19)
+    assert other.rank > 1
+    with pytest.raises(cm.CountermarkError):
+        detector.rank(marked(sampler, 100), "prod", decoys=0)
+
+
+def test_how_much_more_would_decide(ring: cm.KeyRing) -> None:
+    detector = cm.Detector(ring, ["prod"])
+    noise = np.random.default_rng(1).integers(0, VOCAB, 400)
+    short = detector.detect(noise[:60])
+    assert short.verdict == "insufficient"
+    assert short.tokens_to_decide is not None
+    enough = 60 + short.tokens_to_decide
+    assert detector.detect(noise[: enough + 5]).verdict == "not_marked_by_these_keys"
+    assert detector.detect(noise[: enough - 15]).verdict == "insufficient"
+    assert detector.detect(noise).tokens_to_decide == 0

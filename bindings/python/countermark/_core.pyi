@@ -1,6 +1,6 @@
 """The compiled part of the package. Every error is a :class:`countermark.CountermarkError`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as _Sequence
 from os import PathLike
 from typing import Any, Literal, SupportsIndex, TypeAlias
@@ -11,6 +11,9 @@ import numpy.typing as npt
 __version__: str
 
 _Start: TypeAlias = Literal["unknown", "response"]
+_Statistic: TypeAlias = Literal["sum", "goodness_of_fit", "scan", "likelihood", "replay"]
+# What countermark.models describes: probabilities dense, sparse or in chunks.
+_Proxy: TypeAlias = Callable[[npt.NDArray[np.int32]], Any]
 _Purpose: TypeAlias = Literal["balanced", "distillation", "provenance"]
 _TokenIds: TypeAlias = _Sequence[int] | npt.NDArray[np.integer[Any]]
 # numpy arrays and CPU tensors with __dlpack__: float32, float16 or bfloat16, never copied.
@@ -248,6 +251,19 @@ class Sampler:
         Layers: 0 free (keys 0), 1 narrow, 2 wide, 3 wide with account.
         """
 
+class Test:
+    """One statistic of one text under one key."""
+
+    @property
+    def statistic(self) -> _Statistic:
+        """Which it is; docs/detection.md says what each looks for."""
+    @property
+    def share(self) -> float:
+        """Its share of the error rate, fixed beforehand; a profile's shares add up to 1."""
+    @property
+    def log10_p(self) -> float:
+        """Of this test alone; NaN where p / share could not have been below 1/100."""
+
 class ProfileResult:
     """What one profile's key found."""
 
@@ -262,7 +278,7 @@ class ProfileResult:
         """Sum of the scores: Gamma(scored, 1) under the null."""
     @property
     def log10_p(self) -> float:
-        """Of this profile alone, paid for the start."""
+        """Of this profile alone, paid for all its tests: the least of p / share."""
     @property
     def log10_p_adjusted(self) -> float:
         """After Holm's correction over all profiles tested."""
@@ -270,11 +286,42 @@ class ProfileResult:
     def log10_e(self) -> float:
         """E-value of this profile alone."""
     @property
+    def log10_inflation(self) -> float:
+        """log10 of the factor of its calibration, which is in ``log10_p``; 0 without one."""
+    @property
     def is_marked(self) -> bool:
         """Whether the adjusted p-value is at most the rate asked for."""
     @property
     def start(self) -> _Start:
         """The start under which the numbers are given."""
+    @property
+    def tests(self) -> list[Test]:
+        """Every test made."""
+
+class Region:
+    """A part of a text that a key marked."""
+
+    @property
+    def profile(self) -> str:
+        """The profile's id."""
+    @property
+    def begin(self) -> int:
+        """The first token."""
+    @property
+    def end(self) -> int:
+        """One past the last token."""
+    @property
+    def characters(self) -> tuple[int, int] | None:
+        """The same in characters of the text, where there is one."""
+    @property
+    def scored(self) -> int:
+        """Positions scored in it."""
+    @property
+    def score(self) -> float:
+        """Sum of their scores."""
+    @property
+    def log10_p(self) -> float:
+        """Of its strongest window, corrected for every window, test, profile and variant tried."""
 
 class Detection:
     """The outcome of a test of one text. It never says that a human wrote it."""
@@ -284,7 +331,7 @@ class Detection:
         """``marked`` means sampled by us, or copied, stitched or learned from us."""
     @property
     def log10_p(self) -> float:
-        """log10 of the smallest p-value, corrected for all profiles and starts tried."""
+        """log10 of the smallest p-value, corrected for everything that was tried."""
     @property
     def log10_e(self) -> float:
         """log10 of the e-value of "independent of all keys"."""
@@ -295,11 +342,26 @@ class Detection:
     def profile(self) -> str | None:
         """The profile found, or None."""
     @property
+    def regions(self) -> list[Region]:
+        """The parts that are marked, in the order of the text; only where ``start`` was None."""
+    @property
     def token_scores(self) -> npt.NDArray[np.float64]:
         """[tokens]: -ln(1 - U), of mean 1 without the mark; NaN where not scored."""
     @property
     def tested(self) -> int:
         """Number of profiles tested."""
+    @property
+    def variants(self) -> int:
+        """Number of variants of the text tested, all paid for."""
+    @property
+    def variant(self) -> int:
+        """The variant that the rest is about: 0 is the text as it came, 1 normalised."""
+    @property
+    def entropy_bits(self) -> float | None:
+        """Sum of the entropies that the tokens were drawn from, where a model told."""
+    @property
+    def tokens_to_decide(self) -> int | None:
+        """About how many tokens more would decide; 0 unless insufficient, None: no length would."""
     @property
     def log10_threshold(self) -> float:
         """log10 of the false positive rate asked for."""
@@ -311,6 +373,30 @@ class Detection:
         """The result with the smallest p-value."""
     def to_json(self) -> str:
         """Return ``countermark.detection/1`` on one line; the text is not in it."""
+    def _locate(self, spans: _Sequence[tuple[int, int]]) -> None:
+        """Give the regions their characters; ``spans`` are those of each token."""
+
+class DecoyRank:
+    """A key among keys that never marked anything."""
+
+    @property
+    def profile(self) -> str:
+        """The profile's id."""
+    @property
+    def log10_p(self) -> float:
+        """Of the key, as ``ProfileResult.log10_p`` but for the inflation."""
+    @property
+    def decoys(self) -> npt.NDArray[np.float64]:
+        """[decoys]: log10 p of each."""
+    @property
+    def rank(self) -> int:
+        """1 where no decoy has as small a p-value."""
+    @property
+    def log10_rank_p(self) -> float:
+        """log10 of rank / (decoys + 1): an exact p-value that assumes nothing of the text."""
+    @property
+    def agrees(self) -> bool:
+        """False where the decoys' p-values are too small for chance: rely on the rank alone."""
 
 class AccountScore:
     """How one account's key scores a text."""
@@ -325,6 +411,74 @@ class AccountScore:
     def log10_p(self) -> float:
         """For this account alone: not corrected for a search over accounts."""
 
+class MeasuredRates:
+    """The error rates of one key at one length."""
+
+    @property
+    def tokens(self) -> int:
+        """The length."""
+    @property
+    def pieces(self) -> int:
+        """Pieces of so many tokens that were tested."""
+    @property
+    def plain(self) -> list[float]:
+        """Share of them with p of at most 0.1, 0.01 and 0.001; none where there are too few."""
+    @property
+    def filtered(self) -> list[float]:
+        """The same without the common n-grams that the other half of the documents shows."""
+    @property
+    def log10_inflation(self) -> float:
+        """log10 of the factor that p-values of this length are enlarged by."""
+
+class Calibration:
+    """What one key does on a provider's own unmarked text. Immutable."""
+
+    @staticmethod
+    def build(
+        ring: KeyRing,
+        profile: str,
+        documents: Iterable[_TokenIds],
+        *,
+        common_in: int = 0,
+        lengths: _Sequence[int] = ...,
+        threads: int = 0,
+    ) -> Calibration:
+        """Build one from at least 100 documents; many, like the texts to come, are better.
+
+        ``common_in`` documents have to share an n-gram for it to be common (0: one in a thousand,
+        at least 4). Error rates are measured at ``lengths`` tokens, increasing.
+        """
+    @staticmethod
+    def from_json(json: str) -> Calibration:
+        """Read ``countermark.calibration/1``."""
+    @staticmethod
+    def open(path: str | PathLike[str]) -> Calibration:
+        """Read a file."""
+    def to_json(self) -> str:
+        """Return it as JSON: hashes and rates, no text and no secret."""
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a file, all of it or nothing."""
+    @property
+    def profile(self) -> str:
+        """The profile it is for."""
+    @property
+    def key_id(self) -> str:
+        """The key it is for."""
+    @property
+    def documents(self) -> int:
+        """Documents it was built from."""
+    @property
+    def common_in(self) -> int:
+        """Documents that an n-gram has to be in to be common."""
+    @property
+    def common_ngrams(self) -> int:
+        """How many are."""
+    @property
+    def rates(self) -> list[MeasuredRates]:
+        """By length."""
+    def log10_inflation(self, tokens: int) -> float:
+        """Return log10 of the factor for a text of so many tokens."""
+
 class Detector:
     """Tests texts against the keys of a ring. Immutable and thread-safe."""
 
@@ -334,10 +488,24 @@ class Detector:
         profiles: _Sequence[str] | None = None,
         *,
         false_positive_rate: float = 1e-6,
+        calibrations: Iterable[Calibration] = (),
     ) -> None:
         """Test the ``profiles`` named, or every one. The rate is in (0, 0.5]."""
-    def detect(self, token_ids: _TokenIds, start: _Start | None = None) -> Detection:
-        """Test one text. ``start`` None tries both and pays for both."""
+    def detect(
+        self, token_ids: _TokenIds, start: _Start | None = None, *, proxy: _Proxy | None = None
+    ) -> Detection:
+        """Test one text.
+
+        ``start`` None assumes nothing: a part of a response or a whole one, edited texts and texts
+        of which a part is marked are tried, and paid for. "unknown" and "response" assume one
+        response, from anywhere or whole, and test it by the sum alone. With a ``proxy``, any
+        language model's probabilities (:mod:`countermark.models`), tokens are weighed by what they
+        can say.
+        """
+    def detect_variants(
+        self, variants: Iterable[_TokenIds], start: _Start | None = None
+    ) -> Detection:
+        """Test several tokenisations of one text; the best one's detection, paid for all."""
     def detect_many(
         self, texts: Iterable[_TokenIds], threads: int = 0, start: _Start | None = None
     ) -> list[Detection]:
@@ -345,7 +513,37 @@ class Detector:
     def detect_text(
         self, text: str, tokenizer: _TokenizerLike, start: _Start | None = None
     ) -> Detection:
-        """Tokenise ``text`` with anything that has ``encode(text)`` and test the ids."""
+        """Test ``text`` as it is and, if that differs, with its characters normalised.
+
+        ``tokenizer`` is anything that has ``encode(text)``. Regions have their characters where it
+        tells them.
+        """
+    def replay(
+        self,
+        prompt_ids: _TokenIds,
+        token_ids: _TokenIds,
+        model: Callable[..., Any],
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        account: int | None = None,
+        epsilon: float = 0.02,
+    ) -> Detection:
+        """Test a response against the draws that would have made it, given model and prompt.
+
+        ``model`` returns logits (:mod:`countermark.models`); the sampling parameters are those of
+        the response. ``epsilon`` is the share of draws that may have come out otherwise.
+        """
+    def rank(
+        self,
+        token_ids: _TokenIds,
+        profile: str | None = None,
+        decoys: int = 99,
+        start: _Start | None = None,
+    ) -> DecoyRank:
+        """Rank a profile's key (None: the first one's) among decoy keys, 1 to 100,000 of them."""
     def score_account(
         self, token_ids: _TokenIds, profile: str, account: int | None, start: _Start | None = None
     ) -> AccountScore:
@@ -353,6 +551,28 @@ class Detector:
     @property
     def profiles(self) -> list[Profile]:
         """The profiles tested."""
+
+class Replay:
+    """A response replayed as its tokens come. Belongs to one thread at a time."""
+
+    def __init__(
+        self,
+        ring: KeyRing,
+        profiles: _Sequence[str],
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        account: int | None = None,
+        epsilon: float = 0.02,
+        false_positive_rate: float = 1e-6,
+    ) -> None:
+        """Begin a response under the ``profiles`` named."""
+    def observe(self, logits: _Logits, token_ids: _TokenIds) -> None:
+        """Take the next tokens [n] with the logits [n, vocab] that they were sampled from."""
+    def detection(self) -> Detection:
+        """Return what the tokens so far say; safe to ask, and to stop, at any time."""
 
 def tokenizer_fingerprint(vocabulary: Iterable[tuple[int, bytes | str]]) -> str:
     """XXH3-128 over (id, bytes as the tokenizer stores them), as 32 hex digits."""

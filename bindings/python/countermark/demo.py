@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from countermark import _core
+from countermark.reading import read
 from countermark.report import Exhibit, examine
 from countermark.story import Story
 
@@ -60,10 +61,7 @@ def run(seed: int, progress: Callable[[int], None] | None = None) -> Demo:
         ("between two human paragraphs", f"{before}\n\n{marked}\n\n{after}", right),
         ("tested with a wrong key", marked, wrong),
     ]
-    exhibits = [
-        examine(title, text, *tokenizer.encode_with_spans(text), detector)
-        for title, text, detector in texts
-    ]
+    exhibits = [examine(title, read(text, tokenizer), detector) for title, text, detector in texts]
     return Demo(exhibits, profile, source)
 
 

@@ -132,6 +132,11 @@ class Tokenizer:
         """Whether ``vocabulary``, ``vocab_size`` and ``fingerprint`` can be had."""
         return type(self._backend) is not _Backend
 
+    @property
+    def tells_spans(self) -> bool:
+        """Whether ``encode_with_spans`` works."""
+        return self._backend.tells_spans
+
     def info(self) -> dict[str, Any]:
         """Return what a profile says of its tokenizer."""
         return {
@@ -156,8 +161,10 @@ def describe(tokenizer: Any) -> dict[str, Any]:
     return _as_tokenizer(tokenizer).info()
 
 
-def encode_for(profiles: Sequence[Profile], text: str, tokenizer: Any) -> npt.NDArray[np.int32]:
-    """Encode ``text`` to be tested against ``profiles``.
+def encode_for(
+    profiles: Sequence[Profile], text: str, tokenizer: Any
+) -> tuple[npt.NDArray[np.int32], list[Span] | None]:
+    """Encode ``text`` to be tested against ``profiles``, with spans where the tokenizer has them.
 
     A tokenizer whose vocabulary can be listed must be the one that the profiles were made for.
     """
@@ -179,7 +186,9 @@ def encode_for(profiles: Sequence[Profile], text: str, tokenizer: Any) -> npt.ND
     if reader.lists_vocabulary:
         for profile in profiles:
             require_same_tokenizer(profile, reader)
-    return reader.encode(text)
+    if reader.tells_spans:
+        return reader.encode_with_spans(text)
+    return reader.encode(text), None
 
 
 def require_same_tokenizer(
@@ -221,6 +230,10 @@ class _Backend:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
+
+    @property
+    def tells_spans(self) -> bool:
+        return type(self) is not _Backend
 
     def encode(self, text: str) -> Sequence[int]:
         ids: Sequence[int] = self.tokenizer.encode(text)
@@ -268,6 +281,10 @@ class _HuggingFace(_Backend):
 
 class _Transformers(_Backend):
     """A tokenizer of transformers, fast or slow."""
+
+    @property
+    def tells_spans(self) -> bool:
+        return bool(getattr(self.tokenizer, "is_fast", False))
 
     def encode(self, text: str) -> Sequence[int]:
         ids: list[int] = self.tokenizer.encode(

@@ -27,6 +27,10 @@ class TokenIds {
   TokenIds(py::handle object, const char* what);
 
   std::span<const TokenId> ids() const noexcept { return ids_; }
+  /// A copy for Python.
+  py::array_t<TokenId> array() const {
+    return py::array_t<TokenId>(static_cast<py::ssize_t>(ids_.size()), ids_.data());
+  }
 
  private:
   py::array array_;

@@ -255,6 +255,10 @@ py::array_t<TokenId> as_array(std::span<const TokenId> tokens) {
   return py::array_t<TokenId>(static_cast<py::ssize_t>(tokens.size()), tokens.data());
 }
 
+py::array_t<double> as_doubles(std::span<const double> values) {
+  return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
 py::array_t<TokenId> sample_batch(const Sampler& self, py::handle logits,
                                   const py::iterable& sequences, double temperature,
                                   std::int64_t top_k, double top_p, double min_p) {
@@ -334,25 +338,101 @@ py::tuple placements(const Sampler&, const py::iterable& sequences) {
   return py::make_tuple(layer, k1, k2, a1, a2);
 }
 
-std::vector<Detection> detect_many(const Detector& self, const py::iterable& texts,
-                                   unsigned threads, const std::optional<std::string>& start) {
-  std::vector<std::unique_ptr<TokenIds>> kept;
-  std::vector<std::span<const TokenId>> views;
-  for (const py::handle item : texts) {
-    kept.push_back(std::make_unique<TokenIds>(item, "token_ids"));
-    views.push_back(kept.back()->ids());
+/// A detector, with the ring that a replay takes its keys from.
+struct PyDetector : Detector {
+  KeyRing ring;
+  std::vector<std::string> ids;
+  DetectorOptions options;
+
+  PyDetector(const KeyRing& from, std::vector<std::string> profile_ids, DetectorOptions how)
+      : Detector(from, profile_ids, how),
+        ring(from),
+        ids(std::move(profile_ids)),
+        options(std::move(how)) {}
+};
+
+/// Views of many texts.
+class Views {
+ public:
+  explicit Views(const py::iterable& texts) {
+    for (const py::handle item : texts) {
+      kept_.push_back(std::make_unique<TokenIds>(item, "token_ids"));
+      spans_.push_back(kept_.back()->ids());
+    }
   }
+  std::span<const std::span<const TokenId>> spans() const noexcept { return spans_; }
+
+ private:
+  std::vector<std::unique_ptr<TokenIds>> kept_;
+  std::vector<std::span<const TokenId>> spans_;
+};
+
+std::vector<Detection> detect_many(const PyDetector& self, const py::iterable& texts,
+                                   unsigned threads, const std::optional<std::string>& start) {
+  const Views views(texts);
   const Start from = start_of(start);
   const py::gil_scoped_release release;
-  return self.detect_many(views, from, threads);
+  return self.detect_many(views.spans(), from, threads);
 }
 
-Detection detect(const Detector& self, py::handle token_ids,
-                 const std::optional<std::string>& start) {
+Detection detect(const PyDetector& self, py::handle token_ids,
+                 const std::optional<std::string>& start, const py::object& proxy) {
   const TokenIds ids(token_ids, "token_ids");
   const Start from = start_of(start);
+  if (proxy.is_none()) {
+    const py::gil_scoped_release release;
+    return self.detect(ids.ids(), from);
+  }
+  const py::tuple known =
+      py::module_::import("countermark.models").attr("probabilities_of")(proxy, ids.array());
+  const auto probabilities = known[0].cast<py::array_t<double, py::array::c_style>>();
+  const Proxy seen{{probabilities.data(), static_cast<std::size_t>(probabilities.size())},
+                   known[1].cast<std::optional<double>>()};
   const py::gil_scoped_release release;
-  return self.detect(ids.ids(), from);
+  return self.detect(ids.ids(), seen, from);
+}
+
+Detection detect_variants(const PyDetector& self, const py::iterable& variants,
+                          const std::optional<std::string>& start) {
+  const Views views(variants);
+  const Start from = start_of(start);
+  const py::gil_scoped_release release;
+  return self.detect_variants(views.spans(), from);
+}
+
+/// A replay, and whether a call is inside it: it belongs to one thread at a time.
+struct PyReplay {
+  Replay replay;
+  bool busy = false;
+};
+
+void observe_rows(PyReplay& self, py::handle logits, py::handle token_ids) {
+  const LogitRows rows(logits, 2);
+  const TokenIds ids(token_ids, "token_ids");
+  if (rows.rows().size() != ids.ids().size()) {
+    throw Error(ErrorCode::SizeMismatch,
+                text("logits has ", rows.rows().size(), " rows for ", ids.ids().size(), " tokens"));
+  }
+  if (std::exchange(self.busy, true)) {
+    throw Error(ErrorCode::RepeatedSequence,
+                "a replay is in use by another thread; it belongs to one at a time");
+  }
+  ErrorCode code = ErrorCode::Ok;
+  std::size_t row = 0;
+  {
+    const py::gil_scoped_release release;
+    for (; row < ids.ids().size() && code == ErrorCode::Ok; ++row) {
+      code = self.replay.observe(rows.rows()[row], ids.ids()[row]);
+    }
+  }
+  self.busy = false;
+  if (code == ErrorCode::Ok) return;
+  const std::size_t at = row - 1;
+  if (code == ErrorCode::TokenOutOfRange) {
+    throw Error(code, text("row ", at, ": the token is ", ids.ids()[at],
+                           ", which no profile replayed can have marked"));
+  }
+  throw Error(code, text("row ", at, ": ", refusal(code, rows.rows()[at], {})));
 }
 
 py::object tokenizer_dict(const Profile& profile) {
@@ -560,6 +640,37 @@ void bind_sampling(py::module_& m) {
 }
 
 void bind_detection(py::module_& m) {
+  py::class_<Test>(m, "Test")
+      .def_property_readonly("statistic", [](const Test& t) { return statistic_name(t.statistic); })
+      .def_readonly("share", &Test::share)
+      .def_readonly("log10_p", &Test::log10_p)
+      .def("__repr__", [](const Test& t) {
+        return text("<Test ", statistic_name(t.statistic), " log10_p=", t.log10_p, ">");
+      });
+
+  py::class_<Region>(m, "Region")
+      .def_readonly("profile", &Region::profile)
+      .def_readonly("begin", &Region::begin)
+      .def_readonly("end", &Region::end)
+      .def_readonly("characters", &Region::characters)
+      .def_readonly("scored", &Region::scored)
+      .def_readonly("score", &Region::score)
+      .def_readonly("log10_p", &Region::log10_p)
+      .def("__repr__", [](const Region& r) {
+        return text("<Region ", r.begin, ":", r.end, " ", r.profile, " log10_p=", r.log10_p, ">");
+      });
+
+  py::class_<DecoyRank>(m, "DecoyRank")
+      .def_readonly("profile", &DecoyRank::profile)
+      .def_readonly("log10_p", &DecoyRank::log10_p)
+      .def_property_readonly("decoys", [](const DecoyRank& r) { return as_doubles(r.decoys); })
+      .def_readonly("rank", &DecoyRank::rank)
+      .def_readonly("log10_rank_p", &DecoyRank::log10_rank_p)
+      .def_readonly("agrees", &DecoyRank::agrees)
+      .def("__repr__", [](const DecoyRank& r) {
+        return text("<DecoyRank ", r.rank, " of ", r.decoys.size() + 1, ">");
+      });
+
   py::class_<ProfileResult>(m, "ProfileResult")
       .def_readonly("profile", &ProfileResult::profile)
       .def_readonly("scored", &ProfileResult::scored)
@@ -568,6 +679,8 @@ void bind_detection(py::module_& m) {
       .def_readonly("log10_p_adjusted", &ProfileResult::log10_p_adjusted)
       .def_readonly("log10_e", &ProfileResult::log10_e)
       .def_readonly("is_marked", &ProfileResult::is_marked)
+      .def_readonly("log10_inflation", &ProfileResult::log10_inflation)
+      .def_readonly("tests", &ProfileResult::tests)
       .def_property_readonly("start", [](const ProfileResult& r) { return start_name(r.start); })
       .def("__repr__", [](const ProfileResult& r) {
         return text("<ProfileResult ", r.profile, " log10_p=", r.log10_p, ">");
@@ -579,6 +692,11 @@ void bind_detection(py::module_& m) {
       .def_readonly("log10_e", &Detection::log10_e)
       .def_readonly("scored", &Detection::scored)
       .def_readonly("tested", &Detection::tested)
+      .def_readonly("regions", &Detection::regions)
+      .def_readonly("variants", &Detection::variants)
+      .def_readonly("variant", &Detection::variant)
+      .def_readonly("entropy_bits", &Detection::entropy_bits)
+      .def_readonly("tokens_to_decide", &Detection::tokens_to_decide)
       .def_readonly("log10_threshold", &Detection::log10_threshold)
       .def_readonly("results", &Detection::results)
       .def_property_readonly("profile",
@@ -588,11 +706,13 @@ void bind_detection(py::module_& m) {
                              })
       .def_property_readonly("best", [](const Detection& d) { return d.results[d.best]; })
       .def_property_readonly("token_scores",
-                             [](const Detection& d) {
-                               return py::array_t<double>(
-                                   static_cast<py::ssize_t>(d.token_scores.size()),
-                                   d.token_scores.data());
-                             })
+                             [](const Detection& d) { return as_doubles(d.token_scores); })
+      .def(
+          "_locate",
+          [](Detection& d, const std::vector<std::pair<std::size_t, std::size_t>>& spans) {
+            locate(d, spans);
+          },
+          "spans"_a)
       .def("to_json", [](const Detection& d) { return to_json(d); })
       .def("__repr__", [](const Detection& d) {
         return text("<Detection ", verdict_name(d.verdict), " log10_p=", d.log10_p,
@@ -607,28 +727,115 @@ void bind_detection(py::module_& m) {
         return text("<AccountScore log10_p=", s.log10_p, " scored=", s.scored, ">");
       });
 
-  py::class_<Detector>(m, "Detector")
+  py::class_<MeasuredRates>(m, "MeasuredRates")
+      .def_readonly("tokens", &MeasuredRates::tokens)
+      .def_readonly("pieces", &MeasuredRates::pieces)
+      .def_readonly("plain", &MeasuredRates::plain)
+      .def_readonly("filtered", &MeasuredRates::filtered)
+      .def_readonly("log10_inflation", &MeasuredRates::log10_inflation)
+      .def("__repr__", [](const MeasuredRates& r) {
+        return text("<MeasuredRates at ", r.tokens, " tokens, ", r.pieces, " pieces>");
+      });
+
+  const CalibrationOptions calibration_defaults;
+  py::class_<Calibration>(m, "Calibration")
+      .def_static(
+          "build",
+          [](const KeyRing& ring, const std::string& profile, const py::iterable& documents,
+             std::size_t common_in, const std::vector<std::size_t>& lengths, unsigned threads) {
+            const Views views(documents);
+            const py::gil_scoped_release release;
+            return Calibration::build(
+                ring, profile, views.spans(),
+                {.common_in = common_in, .lengths = lengths, .threads = threads});
+          },
+          "ring"_a, "profile"_a, "documents"_a, py::kw_only(),
+          "common_in"_a = calibration_defaults.common_in,
+          "lengths"_a = calibration_defaults.lengths, "threads"_a = calibration_defaults.threads)
+      .def_static(
+          "from_json", [](const std::string& json) { return Calibration::from_json(json); },
+          "json"_a)
+      .def_static("open", &Calibration::open, "path"_a)
+      .def("to_json", &Calibration::to_json)
+      .def("save", &Calibration::save, "path"_a)
+      .def_property_readonly("profile", &Calibration::profile)
+      .def_property_readonly("key_id", &Calibration::key_id)
+      .def_property_readonly("documents", &Calibration::documents)
+      .def_property_readonly("common_in", &Calibration::common_in)
+      .def_property_readonly("common_ngrams", &Calibration::common_ngrams)
+      .def_property_readonly("rates", &Calibration::rates)
+      .def("log10_inflation", &Calibration::log10_inflation, "tokens"_a)
+      .def("__repr__", [](const Calibration& c) {
+        return text("<Calibration of ", c.profile(), ", ", c.documents(), " documents>");
+      });
+
+  py::class_<PyDetector>(m, "Detector")
       .def(py::init([](const KeyRing& ring, const std::optional<std::vector<std::string>>& profiles,
-                       double false_positive_rate) {
-             const DetectorOptions how{false_positive_rate};
-             return profiles ? Detector(ring, *profiles, how) : Detector(ring, how);
+                       double false_positive_rate, const py::iterable& calibrations) {
+             DetectorOptions how{.false_positive_rate = false_positive_rate};
+             for (const py::handle item : calibrations) {
+               if (!py::isinstance<Calibration>(item)) {
+                 throw Error(ErrorCode::InvalidOption,
+                             "calibrations must be a list of Calibration");
+               }
+               how.calibrations.push_back(item.cast<Calibration>());
+             }
+             std::vector<std::string> ids;
+             if (profiles) {
+               ids = *profiles;
+             } else {
+               for (const Profile& profile : ring.profiles()) ids.push_back(profile.id());
+             }
+             return PyDetector(ring, std::move(ids), std::move(how));
            }),
            "ring"_a, "profiles"_a = py::none(), py::kw_only(),
-           "false_positive_rate"_a = DetectorOptions{}.false_positive_rate)
-      .def("detect", &detect, "token_ids"_a, "start"_a = py::none())
+           "false_positive_rate"_a = DetectorOptions{}.false_positive_rate,
+           "calibrations"_a = py::tuple())
+      .def("detect", &detect, "token_ids"_a, "start"_a = py::none(), py::kw_only(),
+           "proxy"_a = py::none())
+      .def("detect_variants", &detect_variants, "variants"_a, "start"_a = py::none())
       .def("detect_many", &detect_many, "texts"_a, "threads"_a = 0, "start"_a = py::none())
       .def(
           "detect_text",
-          [](const Detector& self, const py::object& string, const py::object& tokenizer,
-             const std::optional<std::string>& start) {
-            const py::object encode =
-                py::module_::import("countermark.tokenizers").attr("encode_for");
-            return detect(self, encode(self.profiles(), string, tokenizer), start);
+          [](const py::object& self, const py::object& string, const py::object& tokenizer,
+             const py::object& start) {
+            return py::module_::import("countermark.reading")
+                .attr("detect_text")(self, string, tokenizer, start);
           },
           "text"_a, "tokenizer"_a, "start"_a = py::none())
       .def(
+          "replay",
+          [](const PyDetector& self, const py::object& prompt_ids, const py::object& token_ids,
+             const py::object& model, double temperature, std::int64_t top_k, double top_p,
+             double min_p, std::optional<std::uint64_t> account, double epsilon) {
+            PyReplay replay{Replay(self.ring, self.ids,
+                                   {.sampling = options(temperature, top_k, top_p, min_p),
+                                    .account = account,
+                                    .epsilon = epsilon,
+                                    .false_positive_rate = self.options.false_positive_rate})};
+            const py::object running = py::cast(std::move(replay));
+            return py::module_::import("countermark.models")
+                .attr("replay_with")(running, prompt_ids, token_ids, model);
+          },
+          "prompt_ids"_a, "token_ids"_a, "model"_a, py::kw_only(),
+          "temperature"_a = SamplingOptions{}.temperature, "top_k"_a = SamplingOptions{}.top_k,
+          "top_p"_a = SamplingOptions{}.top_p, "min_p"_a = SamplingOptions{}.min_p,
+          "account"_a = py::none(), "epsilon"_a = ReplayOptions{}.epsilon)
+      .def(
+          "rank",
+          [](const PyDetector& self, py::handle token_ids,
+             const std::optional<std::string>& profile, std::size_t decoys,
+             const std::optional<std::string>& start) {
+            const TokenIds ids(token_ids, "token_ids");
+            const Start from = start_of(start);
+            const std::string id = profile ? *profile : self.profiles().front().id();
+            const py::gil_scoped_release release;
+            return self.rank(ids.ids(), id, decoys, from);
+          },
+          "token_ids"_a, "profile"_a = py::none(), "decoys"_a = 99, "start"_a = py::none())
+      .def(
           "score_account",
-          [](const Detector& self, py::handle token_ids, const std::string& profile,
+          [](const PyDetector& self, py::handle token_ids, const std::string& profile,
              std::optional<std::uint64_t> account, const std::optional<std::string>& start) {
             const TokenIds ids(token_ids, "token_ids");
             const Start from = start_of(start);
@@ -636,10 +843,31 @@ void bind_detection(py::module_& m) {
             return self.score_account(ids.ids(), profile, account, from);
           },
           "token_ids"_a, "profile"_a, "account"_a, "start"_a = py::none())
-      .def_property_readonly("profiles", &Detector::profiles)
-      .def("__repr__", [](const Detector& self) {
-        return text("<Detector of ", self.profiles().size(), " profiles>");
+      .def_property_readonly("profiles", [](const PyDetector& self) { return self.profiles(); })
+      .def("__repr__", [](const PyDetector& self) {
+        return text("<Detector of ", self.ids.size(), " profiles>");
       });
+
+  py::class_<PyReplay>(m, "Replay")
+      .def(py::init([](const KeyRing& ring, const std::vector<std::string>& profiles,
+                       double temperature, std::int64_t top_k, double top_p, double min_p,
+                       std::optional<std::uint64_t> account, double epsilon,
+                       double false_positive_rate) {
+             return std::make_unique<PyReplay>(
+                 PyReplay{Replay(ring, profiles,
+                                 {.sampling = options(temperature, top_k, top_p, min_p),
+                                  .account = account,
+                                  .epsilon = epsilon,
+                                  .false_positive_rate = false_positive_rate})});
+           }),
+           "ring"_a, "profiles"_a, py::kw_only(), "temperature"_a = SamplingOptions{}.temperature,
+           "top_k"_a = SamplingOptions{}.top_k, "top_p"_a = SamplingOptions{}.top_p,
+           "min_p"_a = SamplingOptions{}.min_p, "account"_a = py::none(),
+           "epsilon"_a = ReplayOptions{}.epsilon,
+           "false_positive_rate"_a = ReplayOptions{}.false_positive_rate)
+      .def("observe", &observe_rows, "logits"_a, "token_ids"_a)
+      .def("detection", [](const PyReplay& self) { return self.replay.detection(); })
+      .def("__repr__", [](const PyReplay&) { return "<Replay>"; });
 }
 
 }  // namespace

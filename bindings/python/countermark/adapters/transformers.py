@@ -1,17 +1,29 @@
-"""Mark what a Hugging Face transformers model generates.
+"""Mark what a Hugging Face transformers model generates, and detect with such a model at hand.
 
 >>> from countermark.adapters.transformers import MarkingProcessor     # doctest: +SKIP
 >>> marker = MarkingProcessor(sampler, temperature=0.8, top_p=0.95)    # doctest: +SKIP
 >>> model.generate(**inputs, do_sample=False, logits_processor=[marker])  # doctest: +SKIP
+
+>>> knower = LanguageModel(model)                                       # doctest: +SKIP
+>>> detector.detect(ids, proxy=knower.proxy(temperature=0.8))           # doctest: +SKIP
+>>> detector.replay(prompt_ids, ids, knower.logits, temperature=0.8)    # doctest: +SKIP
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Many
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    MinPLogitsWarper,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from countermark._core import Sampler, Sequence
 from countermark._errors import CountermarkError
@@ -122,3 +134,78 @@ class MarkingProcessor(LogitsProcessor):  # type: ignore[misc]
             if self._open[row]:
                 self.sequences[row].observe(token)
                 self._open[row] = token not in self._ends
+
+
+class LanguageModel:
+    """A causal language model that says what it thinks of a text.
+
+    ``context`` is the most tokens it reads at once (the model's own limit by default); longer texts
+    are read in windows that overlap by half. ``bos_token_id`` goes before a text without a prompt
+    (the model's own by default); without one its first token is taken for as likely as any.
+    """
+
+    def __init__(
+        self, model: Any, *, context: int | None = None, bos_token_id: int | None = None
+    ) -> None:
+        self.model = model
+        limit = getattr(model.config, "max_position_embeddings", None) or 4096
+        self.context = min(context or limit, limit)
+        if self.context < 2:
+            raise CountermarkError(f"context must be 2 or more, got {context}", "invalid_option")
+        bos = getattr(model.config, "bos_token_id", None)
+        self.bos_token_id = bos if bos_token_id is None else bos_token_id
+
+    def proxy(
+        self,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        prompt_ids: Many[int] = (),
+    ) -> Callable[[Any], Iterator[Any]]:
+        """Return a proxy for ``Detector.detect``: the model's probabilities, chunk by chunk.
+
+        Sampling parameters that differ from those of the text lower the power of the test and
+        leave it valid; so does a missing prompt.
+        """
+        if not temperature > 0:
+            raise CountermarkError(
+                f"temperature must be above 0 for a proxy, got {temperature}", "invalid_option"
+            )
+        warpers = LogitsProcessorList([TemperatureLogitsWarper(float(temperature))])
+        if top_k:
+            warpers.append(TopKLogitsWarper(top_k))
+        if top_p < 1:
+            warpers.append(TopPLogitsWarper(top_p))
+        if min_p > 0:
+            warpers.append(MinPLogitsWarper(min_p))
+
+        def probabilities(token_ids: Any) -> Iterator[Any]:
+            for logits in self.logits(prompt_ids, token_ids):
+                yield torch.softmax(warpers(None, logits.float()), dim=-1).cpu().numpy()
+
+        return probabilities
+
+    def logits(self, prompt_ids: Many[int], token_ids: Many[int]) -> Iterator[Any]:
+        """Yield the logits [rows, vocab] of each token of ``token_ids``, in chunks.
+
+        For ``Detector.replay``. Logits are what the model returns, before any sampling parameter.
+        """
+        before = [int(i) for i in prompt_ids]
+        if not before and self.bos_token_id is not None:
+            before = [self.bos_token_id]
+        after = [int(i) for i in token_ids]
+        ids = torch.tensor(before + after, device=self.model.device)
+        first = len(before)
+        if first == 0 and after:
+            yield torch.zeros(1, self.model.config.vocab_size)  # no opinion
+            first = 1
+        while first < len(ids):
+            # The token before the first one sees as much of the text as half a window.
+            begin = max(0, first - max(1, self.context // 2))
+            end = min(len(ids), begin + self.context + 1)
+            with torch.inference_mode():
+                output = self.model(ids[None, begin : end - 1], use_cache=False)
+                yield output.logits[0, first - 1 - begin :].cpu()
+            first = end

@@ -1,6 +1,25 @@
 """The command line. One module for each command."""
 
-from countermark.cli import demo, detect, generate, keygen, profiles, selftest
+from countermark.cli import (
+    calibrate,
+    demo,
+    detect,
+    generate,
+    keygen,
+    profiles,
+    report,
+    selftest,
+)
 from countermark.cli.app import app
 
-__all__ = ["app", "demo", "detect", "generate", "keygen", "profiles", "selftest"]
+__all__ = [
+    "app",
+    "calibrate",
+    "demo",
+    "detect",
+    "generate",
+    "keygen",
+    "profiles",
+    "report",
+    "selftest",
+]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from countermark._core import Sampler, Sequence
 from countermark._errors import CountermarkError
 from countermark.story import Answer, require_tokenizer_of_model, unmarked_sampler
 from countermark.tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    from countermark.adapters.transformers import LanguageModel
 
 _BATCH = 8
 
@@ -45,6 +48,12 @@ class CausalModel:
         self._model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self.tokenizer = Tokenizer(self._tokenizer, name.rstrip("/").rpartition("/")[2])
 
+    def knower(self) -> LanguageModel:
+        """Return what the model thinks of texts, for detection."""
+        from countermark.adapters.transformers import LanguageModel
+
+        return LanguageModel(self._model)
+
     def generate(
         self,
         sampler: Sampler | None,
@@ -63,7 +72,7 @@ class CausalModel:
             sampler = unmarked_sampler()
         else:
             require_tokenizer_of_model(sampler.profile, self.tokenizer)
-        prompt_ids = self._read(prompt)
+        prompt_ids = self.read_prompt(prompt)
         answers: list[Answer] = []
         while len(answers) < count:
             first = None if seed is None else seed + len(answers)
@@ -121,7 +130,7 @@ class CausalModel:
             ids = ids[:-1]
         return Answer(ids, self.tokenizer.decode(ids), sequence.stats)
 
-    def _read(self, prompt: str) -> list[int]:
+    def read_prompt(self, prompt: str) -> list[int]:
         """Tokenise as the model expects it: through its chat template, where it has one."""
         if getattr(self._tokenizer, "chat_template", None):
             rendered = self._tokenizer.apply_chat_template(

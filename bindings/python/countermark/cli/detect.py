@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import typer
 
 from countermark import report
-from countermark._core import AccountScore, Detection, Detector, Profile
+from countermark._core import AccountScore, DecoyRank, Detection, Profile
 from countermark._errors import CountermarkError
 from countermark.cli.app import app
 from countermark.cli.console import STYLES, complain, note, out, print_json, progress
-from countermark.cli.options import Json, Keys, TokenizerPath, load_tokenizer, open_ring
+from countermark.cli.detectors import Bench, open_bench
+from countermark.cli.logs import Response, read_responses
+from countermark.cli.options import AsIds, Calibrations, Json, Keys, Profiles, Rate, TokenizerPath
 from countermark.cli.pages import check_page, write_page
-from countermark.cli.texts import name_of, read_ids, read_text
-from countermark.story import STORY_FINGERPRINT, story_tokenizer
-from countermark.tokenizers import Span, Tokenizer, require_same_tokenizer
+from countermark.cli.texts import name_of, read_input
+from countermark.reading import Reading, detect_readings
+
+if TYPE_CHECKING:
+    from countermark.cli.causal_model import CausalModel
+
+
+_DECOYS_OF_A_PAGE = 99
 
 
 class Start(str, Enum):
@@ -36,22 +41,22 @@ def detect(
     keys: Keys,
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE]...", help="Texts in UTF-8; none or - is standard input."),
+        typer.Argument(
+            metavar="[FILE]...",
+            help="Texts in UTF-8, with --replay logs in JSON lines; none or - is standard input.",
+        ),
     ] = None,
-    profile: Annotated[
-        list[str] | None,
-        typer.Option("--profile", metavar="ID", help="Try this profile only; can be repeated."),
-    ] = None,
+    profile: Profiles = None,
     tokenizer: TokenizerPath = None,
-    rate: Annotated[
-        float,
-        typer.Option(help="Probability of calling an unmarked text marked; at most 0.5."),
-    ] = 1e-6,
+    rate: Rate = 1e-6,
     start: Annotated[
         Start | None,
-        typer.Option(help="Where in a response the text begins; without it both are tried."),
+        typer.Option(
+            help="The text is one response, from anywhere in it or whole. Without it nothing is "
+            "assumed: edited texts, and texts of which a part is marked, are tried too."
+        ),
     ] = None,
-    ids: Annotated[bool, typer.Option("--ids", help="The input is token ids.")] = False,
+    ids: AsIds = False,
     account: Annotated[
         int | None,
         typer.Option(
@@ -61,6 +66,36 @@ def detect(
             help="Score this account too, under the one profile tried that has accounts.",
         ),
     ] = None,
+    calibration: Calibrations = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|NAME",
+            help="A transformers causal model with the same tokenizer, any one: a token is weighed "
+            "by how likely it was. For --replay, the model that was sampled.",
+        ),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="With --model: what the text was probably sampled at.")
+    ] = 1.0,
+    top_p: Annotated[float, typer.Option(help="The same.")] = 1.0,
+    replay: Annotated[
+        bool,
+        typer.Option(
+            "--replay",
+            help="Replay responses: lines with prompt or prompt_ids, text or token_ids, "
+            "temperature, top_k, top_p, min_p and account.",
+        ),
+    ] = False,
+    decoys: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=100_000,
+            metavar="N",
+            help="Rank the key among so many decoy keys too, which marked nothing.",
+        ),
+    ] = 0,
     html: Annotated[
         Path | None, typer.Option(metavar="OUT.html", help="Write a page for people.")
     ] = None,
@@ -75,143 +110,96 @@ def detect(
         raise CountermarkError("a FILE is empty: give a path, or - for standard input")
     if html:
         check_page(html, [keys, *(Path(name) for name in names if name != "-")])
-    ring = open_ring(keys)
-    asked = [ring.profile(id) for id in profile] if profile else ring.profiles
-    if not asked:
-        raise CountermarkError(f"{keys} holds no profile to try", "unknown_profile")
-    reader = load_tokenizer(tokenizer) if tokenizer else None
-    if reader is None and not ids:
-        reader = _default_tokenizer(asked)
-    tried = _fitting(asked, reader, bool(profile))
-    detector = Detector(ring, [p.id for p in tried], false_positive_rate=rate)
-
-    named = None if account is None else _with_accounts(tried)
+        if model:
+            raise CountermarkError("--html shows what the key alone says: leave --model out")
+    if replay and not model:
+        raise CountermarkError("--replay needs the model that was sampled: give --model")
+    if model and not replay and start is None and account is not None:
+        raise CountermarkError("--account and --model do not go together without --replay")
+    knower = _load(model) if model else None
+    reader: Any = tokenizer
+    if reader is None and knower is not None:
+        reader = knower.tokenizer
+    bench = open_bench(
+        keys, profile, reader, rate=rate, ids=ids and not replay, calibrations=calibration
+    )
+    if replay:
+        assert knower is not None
+        raise typer.Exit(_replay(names, bench, knower, as_json))
+    named = None if account is None else _with_accounts(bench.profiles)
+    test = _tester(bench, knower, start, temperature, top_p)
     exhibits: list[report.Exhibit] = []
     any_marked = any_failed = False
     with progress("examining", len(names), hidden=out.is_terminal) as ticker:
         for file in names:
             try:
-                text = _read(file, ids, reader)
+                readings = read_input(file, None if ids else bench.tokenizer, bench.profiles)
                 if html:
-                    exhibits.append(_examine(file, text, detector, start))
-                    detection = exhibits[-1].detection
+                    exhibits.append(
+                        report.examine(
+                            name_of(file),
+                            readings,
+                            bench.detector,
+                            start.value if start else None,
+                            decoys or _DECOYS_OF_A_PAGE,
+                        )
+                    )
+                    detection, rank = exhibits[-1].detection, exhibits[-1].decoys
                 else:
-                    detection = detector.detect(text.ids, start.value if start else None)
+                    detection, rank = test(readings), None
+                tested = readings[-1 if knower else detection.variant]
+                if decoys and rank is None:
+                    rank = bench.detector.rank(
+                        tested.ids, detection.best.profile, decoys, start.value if start else None
+                    )
                 score = None
                 if named:
-                    score = detector.score_account(
-                        text.ids, named.id, account, start.value if start else None
+                    score = bench.detector.score_account(
+                        readings[0].ids, named.id, account, start.value if start else None
                     )
             except (CountermarkError, OSError) as error:
                 any_failed = True
-                _fail(file, error, as_json)
+                fail(file, error, as_json)
             else:
                 any_marked |= detection.verdict == "marked"
-                found = {"file": name_of(file), "tokens": len(text.ids)}
-                _show(found, detection, account, score, as_json)
+                found = {"file": name_of(file), "tokens": len(detection.token_scores)}
+                show(
+                    found,
+                    detection,
+                    as_json,
+                    changes=tested.variant.changes,
+                    rank=rank if decoys else None,
+                    account=account,
+                    score=score,
+                )
             ticker.advance()
     if html and exhibits:
         title = exhibits[0].title if len(exhibits) == 1 else f"{len(exhibits)} texts"
-        write_page(html, report.render(f"Is it marked? {title}", exhibits, tried))
+        write_page(html, report.render(f"Is it marked? {title}", exhibits, bench.profiles))
         if not as_json:
             note(f"Wrote {html}")
     raise typer.Exit(2 if any_failed else 0 if any_marked else 1)
 
 
-@dataclass(frozen=True)
-class _Text:
-    characters: str
-    ids: npt.NDArray[Any]
-    spans: list[Span]
-
-
-def _read(file: str, as_ids: bool, tokenizer: Tokenizer | None) -> _Text:
-    if as_ids:
-        ids = read_ids(file)
-        words = [str(i) for i in ids]
-        ends = np.cumsum([len(word) + 1 for word in words]) - 1
-        spans = [(int(end) - len(word), int(end)) for end, word in zip(ends, words, strict=True)]
-        return _Text(" ".join(words), ids, spans)
-    assert tokenizer is not None
-    text = read_text(file)
-    return _Text(text, *tokenizer.encode_with_spans(text))
-
-
-def _default_tokenizer(profiles: list[Profile]) -> Tokenizer:
-    """Return the story model's tokenizer, if that is what one of the profiles is for."""
-    kinds = {p.tokenizer["fingerprint"]: p.tokenizer["name"] for p in profiles if p.tokenizer}
-    if STORY_FINGERPRINT in kinds:
-        return story_tokenizer()
-    what = (
-        f"the profiles are for the tokenizer {', '.join(sorted(kinds.values()))}: give it"
-        if kinds
-        else "the profiles name no tokenizer: give the one of the model that was marked"
-    )
-    raise CountermarkError(
-        f"{what} with --tokenizer (a file, a folder, or the word story for the embedded model's)",
-        "tokenizer_mismatch",
-    )
-
-
-def _fitting(
-    profiles: list[Profile], tokenizer: Tokenizer | None, are_named: bool
-) -> list[Profile]:
-    """Return the profiles that were made for the tokenizer."""
-    if tokenizer is None:
-        kinds = {p.tokenizer["fingerprint"] for p in profiles if p.tokenizer}
-        if len(kinds) > 1:
-            raise CountermarkError(
-                "the profiles are for different tokenizers: say which made the ids, with "
-                "--profile or --tokenizer",
-                "tokenizer_mismatch",
-            )
-        return profiles
-    fitting = [
-        p
-        for p in profiles
-        if p.tokenizer is None or p.tokenizer["fingerprint"] == tokenizer.fingerprint
-    ]
-    if are_named or not fitting:
-        for profile in profiles:
-            require_same_tokenizer(profile, tokenizer)
-    for profile in profiles:
-        if profile not in fitting:
-            assert profile.tokenizer is not None
-            note(f"Left out: {profile.id}, which is for the tokenizer {profile.tokenizer['name']}")
-    return fitting
-
-
-def _with_accounts(profiles: list[Profile]) -> Profile:
-    """Return the one profile that has accounts."""
-    having = [p for p in profiles if p.accounts]
-    if not having:
-        raise CountermarkError("--account: no profile that is tried has accounts")
-    if len(having) > 1:
-        named = ", ".join(p.id for p in having)
-        raise CountermarkError(f"--account: say with --profile under which of {named}")
-    return having[0]
-
-
-def _examine(file: str, text: _Text, detector: Detector, start: Start | None) -> report.Exhibit:
-    return report.examine(
-        name_of(file),
-        text.characters,
-        text.ids,
-        text.spans,
-        detector,
-        start.value if start else None,
-    )
-
-
-def _show(
+def show(
     found: dict[str, Any],
     detection: Detection,
-    account: int | None,
-    score: AccountScore | None,
     as_json: bool,
+    *,
+    changes: dict[str, int] | None = None,
+    rank: DecoyRank | None = None,
+    account: int | None = None,
+    score: AccountScore | None = None,
 ) -> None:
+    """Print what was found in one text; ``found`` names it, ``changes`` were made to it before."""
     if as_json:
         found |= json.loads(detection.to_json())
+        if rank:
+            found |= {
+                "decoy_rank": rank.rank,
+                "decoys": len(rank.decoys),
+                "decoys_agree": rank.agrees,
+            }
         if score:
             found["account"] = {
                 "account": account,
@@ -223,8 +211,12 @@ def _show(
         return
     out.print(f"{found['file']}: ", end="")
     out.print(report.headline(detection), style=STYLES[detection.verdict])
-    for line in report.explain(detection):
+    for line in report.explain(detection, changes):
         out.print(f"  {line}")
+    if rank:
+        out.print(f"  {report.explain_rank(rank)}")
+        for line in report.warn(detection, rank):
+            out.print(f"  {line}", style="bold red")
     if score:
         out.print(
             f"  account {account}: p = {report.power_of_ten(score.log10_p)} for this account "
@@ -232,7 +224,8 @@ def _show(
         )
 
 
-def _fail(file: str, error: CountermarkError | OSError, as_json: bool) -> None:
+def fail(file: str, error: CountermarkError | OSError, as_json: bool) -> None:
+    """Say what is wrong with one input, and go on."""
     if isinstance(error, OSError):
         message, code = f"{name_of(file)}: {error.strerror}", "file_failure"
     else:
@@ -242,3 +235,79 @@ def _fail(file: str, error: CountermarkError | OSError, as_json: bool) -> None:
     complain(message)
     if as_json:
         print_json({"file": name_of(file), "error": message, "code": code})
+
+
+def _load(model: str) -> CausalModel:
+    from countermark.cli.causal_model import CausalModel
+
+    return CausalModel(model)
+
+
+def _tester(
+    bench: Bench,
+    knower: CausalModel | None,
+    start: Start | None,
+    temperature: float,
+    top_p: float,
+) -> Callable[[list[Reading]], Detection]:
+    """Return how to test one text."""
+    since: Literal["unknown", "response"] | None = None
+    if start:
+        since = "response" if start is Start.response else "unknown"
+    if knower is None:
+        return lambda readings: detect_readings(bench.detector, readings, since)
+    proxy = knower.knower().proxy(temperature=temperature, top_p=top_p)
+
+    def test(readings: list[Reading]) -> Detection:
+        # Normalised, which is decided beforehand: to run the model over both forms costs more than
+        # all that a detector does.
+        detection = bench.detector.detect(readings[-1].ids, since, proxy=proxy)
+        if readings[-1].spans is not None:
+            detection._locate(readings[-1].spans)
+        return detection
+
+    return test
+
+
+def _replay(names: list[str], bench: Bench, knower: CausalModel, as_json: bool) -> int:
+    """Replay every response in some logs; return the exit status."""
+    model = knower.knower()
+    any_marked = any_failed = False
+
+    def encode(text: str) -> list[int]:
+        assert bench.tokenizer is not None
+        return [int(i) for i in bench.tokenizer.encode(text)]
+
+    with progress("replaying", unit="responses", hidden=out.is_terminal) as ticker:
+        for file in names:
+            for response in read_responses(file, encode, knower.read_prompt):
+                name = response.name if isinstance(response, Response) else file
+                try:
+                    if isinstance(response, CountermarkError):
+                        raise response
+                    detection = bench.detector.replay(
+                        response.prompt_ids,
+                        response.token_ids,
+                        model.logits,
+                        account=response.account,
+                        **response.sampling,
+                    )
+                except CountermarkError as error:
+                    any_failed = True
+                    fail(name, error, as_json)
+                else:
+                    any_marked |= detection.verdict == "marked"
+                    show({"file": name, "tokens": len(response.token_ids)}, detection, as_json)
+                ticker.advance()
+    return 2 if any_failed else 0 if any_marked else 1
+
+
+def _with_accounts(profiles: list[Profile]) -> Profile:
+    """Return the one profile that has accounts."""
+    having = [p for p in profiles if p.accounts]
+    if not having:
+        raise CountermarkError("--account: no profile that is tried has accounts")
+    if len(having) > 1:
+        named = ", ".join(p.id for p in having)
+        raise CountermarkError(f"--account: say with --profile under which of {named}")
+    return having[0]

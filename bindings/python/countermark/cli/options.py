@@ -27,6 +27,22 @@ TokenizerPath = Annotated[
         "with one, or the word story for the embedded model's.",
     ),
 ]
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option("--profile", metavar="ID", help="Try this profile only; can be repeated."),
+]
+Rate = Annotated[
+    float, typer.Option(help="Probability of calling an unmarked text marked; at most 0.5.")
+]
+Calibrations = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--calibration",
+        metavar="FILE",
+        help="What 'calibrate' measured; RING.ID.calibration is used unasked.",
+    ),
+]
+AsIds = Annotated[bool, typer.Option("--ids", help="The input is token ids.")]
 Ring = Annotated[Path, typer.Argument(metavar="RING", help="The key ring file.")]
 
 

@@ -10,13 +10,27 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from countermark._core import Profile
 from countermark._errors import CountermarkError
 from countermark.cli.console import note
+from countermark.reading import Reading, read, reading_of
+from countermark.tokenizers import Tokenizer
 
 
 def name_of(file: str) -> str:
     """Return what to call an input: its path, or "standard input"."""
     return "standard input" if file == "-" else file
+
+
+def read_input(file: str, tokenizer: Tokenizer | None, profiles: list[Profile]) -> list[Reading]:
+    """Read a text in all its forms, or token ids where there is no tokenizer."""
+    if tokenizer is None:
+        ids = read_ids(file)
+        words = [str(i) for i in ids]
+        ends = np.cumsum([len(word) + 1 for word in words]) - 1
+        spans = [(int(end) - len(word), int(end)) for end, word in zip(ends, words, strict=True)]
+        return [reading_of(" ".join(words), ids, spans)]
+    return read(read_text(file), tokenizer, profiles)
 
 
 def read_text(file: str) -> str:

@@ -1,22 +1,23 @@
 """Verdicts for people: in plain words, and as a self-contained HTML page."""
 
+from countermark.report.calibration import explain_calibration, render_calibration
 from countermark.report.exhibit import Exhibit, examine
+from countermark.report.numbers import one_in, power_of_ten
 from countermark.report.page import render
 from countermark.report.segments import segments
-from countermark.report.words import (
-    explain,
-    headline,
-    one_in,
-    power_of_ten,
-)
+from countermark.report.words import explain, explain_rank, headline, warn
 
 __all__ = [
     "Exhibit",
     "examine",
     "explain",
+    "explain_calibration",
+    "explain_rank",
     "headline",
     "one_in",
     "power_of_ten",
     "render",
+    "render_calibration",
     "segments",
+    "warn",
 ]

@@ -3,56 +3,62 @@
 from __future__ import annotations
 
 from countermark.report.exhibit import Exhibit
+from countermark.report.numbers import power_of_ten, raised
+from countermark.report.plot import Plot, even_ticks
 
-_WIDTH, _HEIGHT = 720, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 24, 30
+_PARTS_NUMBERED = 12
 
 
 def evidence_chart(exhibit: Exhibit) -> str:
-    """Draw -log10 p of the text up to each token, against the threshold."""
-    threshold = -exhibit.detection.log10_threshold
+    """Draw p of the text up to each token, against the threshold; marked parts as bands."""
+    detection = exhibit.detection
+    threshold = -detection.log10_threshold
     points = [(0, 0.0), *((tokens, max(0.0, -log10_p)) for tokens, log10_p in exhibit.curve)]
-    tokens = points[-1][0]
-    top = 1.15 * max(threshold, max(y for _, y in points))
-    right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+    tokens, end = points[-1]
+    top = 1.12 * max(threshold, max(y for _, y in points))
+    ticks = [(value, raised(-value)) for value in even_ticks(top)]
+    left = 26 + 8 * max(len(name) for _, name in ticks)
+    plot = Plot((760, 240), (left, 14, 30, 34), (0, tokens), (0, top))
 
-    def x(token: float) -> float:
-        return _LEFT + (right - _LEFT) * token / tokens
-
-    def y(evidence: float) -> float:
-        return bottom - (bottom - _TOP) * evidence / top
-
-    line = " ".join(f"{x(token):.1f},{y(evidence):.1f}" for token, evidence in points)
-    parts = [
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="Evidence along the text: 10^-{points[-1][1]:.1f} at the end, '
-        f'10^-{threshold:.1f} asked for">'
-    ]
-    for evidence in _ticks(top):
-        parts.append(
-            f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y(evidence):.1f}" '
-            f'y2="{y(evidence):.1f}"/><text class="tick" x="{_LEFT - 6}" '
-            f'y="{y(evidence) + 4:.1f}" text-anchor="end">{evidence:g}</text>'
+    bands = []
+    for i, region in enumerate(detection.regions, 1):
+        begin, stop = plot.x(region.begin), plot.x(region.end)
+        bands.append(
+            f'<rect class=band x="{begin}" y="{plot.top}" '
+            f'width="{max(1, stop - begin):.1f}" height="{plot.bottom - plot.top}"/>'
+            f'<rect class=track x="{begin}" y="{plot.top - 4}" '
+            f'width="{max(1, stop - begin):.1f}" height="4"/>'
         )
-    for token in _ticks(tokens):
-        parts.append(
-            f'<text class="tick" x="{x(token):.1f}" y="{bottom + 15}" '
-            f'text-anchor="middle">{token:,g}</text>'
-        )
-    parts.append(
-        f'<polygon class="area" points="{x(0):.1f},{y(0):.1f} {line} {x(tokens):.1f},{y(0):.1f}"/>'
-        f'<polyline class="line" points="{line}"/>'
-        f'<line class="threshold" x1="{_LEFT}" x2="{right}" y1="{y(threshold):.1f}" '
-        f'y2="{y(threshold):.1f}"/><text class="label" x="{right}" y="{y(threshold) - 5:.1f}" '
-        f'text-anchor="end">asked for</text>'
-        f'<text class="tick" x="{right}" y="{_HEIGHT - 2}" text-anchor="end">tokens</text>'
-        f'<text class="tick" x="2" y="11">-log10 p</text></svg>'
+        if len(detection.regions) <= _PARTS_NUMBERED:
+            bands.append(
+                f'<text class=part x="{(begin + stop) / 2:.1f}" y="{plot.top - 9}" '
+                f'text-anchor="middle">{i}</text>'
+            )
+    # The label stands where the line is farther from it.
+    at = {"start": 0.06, "end": 0.94}
+    distance = {side: abs(_at(points, at[side] * tokens) - threshold) for side in at}
+    side = max(distance, key=lambda side: (distance[side], side))
+    x = plot.left + 6 if side == "start" else plot.right - 6
+    label = (
+        f"Evidence along the text of {tokens:,} tokens: p = {power_of_ten(-end)} at its end, "
+        f"{power_of_ten(-threshold)} asked for"
     )
-    return "".join(parts)
+    if detection.regions:
+        label += f"; {len(detection.regions)} marked parts are shaded"
+    return plot.svg(
+        label,
+        *bands,
+        plot.y_axis(ticks),
+        plot.x_axis((value, f"{value:,}") for value in even_ticks(tokens)),
+        f'<polygon class=area points="{plot.points([(0, 0), *points, (tokens, 0)])}"/>'
+        f'<polyline class=line points="{plot.points(points)}"/>'
+        f'<line class=threshold x1="{plot.left}" x2="{plot.right}" '
+        f'y1="{plot.y(threshold)}" y2="{plot.y(threshold)}"/>'
+        f'<text class=label x="{x}" y="{plot.y(threshold)}" dy="-.4em" '
+        f'text-anchor="{side}">asked for</text>',
+        css="wide",
+    )
 
 
-def _ticks(top: float) -> list[float]:
-    for step in (s * 10**e for e in range(8) for s in (1, 2, 5)):
-        if top / step <= 5:
-            return [step * i for i in range(int(top / step) + 1)]
-    return [0]
+def _at(points: list[tuple[int, float]], token: float) -> float:
+    return next(y for tokens, y in points if tokens >= token)

@@ -1,22 +1,24 @@
-"""The self-contained HTML page."""
+"""The self-contained HTML page about texts."""
 
 from __future__ import annotations
 
-import re
+import hashlib
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
-import numpy as np
-
-from countermark._core import Detection, Profile, __version__
+from countermark._core import Detection, Profile
 from countermark.report.chart import evidence_chart
+from countermark.report.corrections import corrections
+from countermark.report.document import document, p_value, paragraphs, table
+from countermark.report.excerpt import MOST_TOKENS
 from countermark.report.exhibit import Exhibit
-from countermark.report.segments import segments
-from countermark.report.words import explain, headline, power_of_ten
+from countermark.report.highlight import highlighted, legend, part_name
+from countermark.report.histogram import score_histogram
+from countermark.report.numbers import count
+from countermark.report.strip import decoy_strip, decoys_per_dot
+from countermark.report.words import explain, explain_rank, headline, warn
 
-_POWER = re.compile(r"\b10\^(-?\d+(?:\.\d+)?)")
-_STEPS = (1.0, 2.0, 3.0, 5.0)
+_PARTS_LISTED = 50
 
 _MEANING = {
     "marked": (
@@ -27,7 +29,7 @@ _MEANING = {
     ),
     "not_marked_by_these_keys": (
         "None of the keys tried left its mark on enough of this text. A typical marked text of "
-        "this length would in all likelihood have shown.",
+        "this length would as likely as not have shown.",
         "It does not say that a person wrote it: another model, another key, heavy editing or "
         "sampling at temperature 0 leave no mark of these keys either.",
     ),
@@ -46,111 +48,128 @@ def render(
 
     ``lead`` is a plain paragraph below the title. The page holds the texts, and no secret.
     """
-    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
-    body = [f"<header><p class=brand>Countermark</p><h1>{escape(title)}</h1>"]
-    if lead:
-        body.append(f"<p class=lead>{escape(lead)}</p>")
-    if len(exhibits) > 1:
-        body.append(_overview(exhibits))
-    body.append("</header>")
-    body += [_section(exhibit, i, len(exhibits) > 1) for i, exhibit in enumerate(exhibits)]
-    body.append(_profiles(profiles))
-    body.append(f"<footer>Made by countermark {__version__}. No secret is on this page.</footer>")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style></head>\n<body>"
-        + "\n".join(body)
-        + "</body></html>\n"
-    )
+    several = len(exhibits) > 1
+    body = [_overview(exhibits)] if several else []
+    body += [_section(exhibit, f"text-{i}", several) for i, exhibit in enumerate(exhibits)]
+    return document(title, [lead], [*body, _profiles(profiles)])
 
 
 def _overview(exhibits: Sequence[Exhibit]) -> str:
-    rows = "".join(
-        f'<tr><td><a href="#text-{i}">{escape(e.title)}</a></td>'
-        f"<td class=n>{e.detection.scored:,}</td>"
-        f"<td class=n>{_p(e.detection.log10_p)}</td><td>{_badge(e.detection)}</td></tr>"
+    rows = [
+        [
+            f'<a href="#text-{i}">{escape(e.title)}</a>',
+            f"{e.detection.scored:,}",
+            p_value(e.detection.log10_p),
+            _badge(e.detection) + (", but see the warning there" if _warning(e) else ""),
+        ]
         for i, e in enumerate(exhibits)
-    )
-    return (
-        "<table><thead><tr><th>text<th class=n>tokens scored<th class=n>p-value<th>verdict</tr>"
-        f"</thead><tbody>{rows}</tbody></table>"
-    )
+    ]
+    return table(["text", "#tokens scored", "#p-value", "verdict"], rows)
 
 
-def _section(exhibit: Exhibit, index: int, titled: bool) -> str:
+def _section(exhibit: Exhibit, name: str, titled: bool) -> str:
     detection = exhibit.detection
+    # Below the page's title, or below the text's.
+    h = "h3" if titled else "h2"
+    text = highlighted(exhibit, name)
+    listed = f"<{h}>Marked parts</{h}>{_parts(detection, name, text)}" if detection.regions else ""
+    shown = f"<{h}>The text</{h}>{legend(detection)}{text}{_identity(exhibit)}"
+    # Of a long text the list is the way to its parts.
+    is_long = len(exhibit.spans) > MOST_TOKENS
+    parts = [
+        f"<h2>{escape(exhibit.title)}</h2>" if titled else "",
+        _verdict(exhibit),
+        *([listed, shown] if is_long else [shown, listed]),
+        f"<{h}>Evidence along the text</{h}><figure>{evidence_chart(exhibit)}<figcaption>The "
+        "p-value as if the text ended there, by tokens. In a text without the mark the line stays "
+        "near the bottom."
+        + (" Shaded: the marked parts." if detection.regions else "")
+        + "</figcaption></figure>",
+        f"<div class=pair><div>{_scores(detection, h)}</div><div>{_decoys(exhibit, h)}</div></div>",
+        f"<{h}>All tests made</{h}>{corrections(detection)}",
+    ]
+    return f'<section id="{name}">{"".join(parts)}</section>'
+
+
+def _verdict(exhibit: Exhibit) -> str:
+    detection, rank = exhibit.detection, exhibit.decoys
     says, says_not = _MEANING[detection.verdict]
-    heading = f"<h2>{escape(exhibit.title)}</h2>" if titled else ""
-    points = "".join(f"<p>{_powers(escape(line))}</p>" for line in explain(detection))
+    points = explain(detection, exhibit.changes)
+    warning = _warning(exhibit)
+    if rank:
+        points.append(explain_rank(rank))
     return (
-        f'<section id="text-{index}">{heading}<div class="verdict {detection.verdict}">'
-        f"<p>{_badge(detection)}</p>{points}</div>"
+        (f"<div class=warning role=note>{paragraphs(warning)}</div>" if warning else "")
+        + f'<div class="verdict {detection.verdict}"><p>{_badge(detection)}</p>'
+        f"{paragraphs(points)}</div>"
         f"<dl class=meaning><dt>What this says</dt><dd>{says}</dd>"
         f"<dt>What it does not</dt><dd>{says_not}</dd></dl>"
-        f"<h3>The text</h3>{_legend(detection)}<div class=text>{_text(exhibit)}</div>"
-        f"<h3>Evidence along the text</h3><figure>{evidence_chart(exhibit)}<figcaption>The "
-        "p-value as if the text ended there. In a text without the mark the line stays near "
-        f"the bottom.</figcaption></figure><h3>All tests made</h3>{_tests(detection)}</section>"
     )
 
 
-def _text(exhibit: Exhibit) -> str:
-    pieces = []
-    for segment in segments(len(exhibit.text), exhibit.spans, exhibit.detection.token_scores):
-        piece = exhibit.text[segment.begin : segment.end]
-        if segment.score is None:
-            pieces.append(escape(piece, quote=False))
-            continue
-        word = piece.lstrip() or piece
-        tip = " + ".join(f"{score:.2f}" for score in segment.scores)
-        pieces.append(
-            f"{piece[: len(piece) - len(word)]}<b class=s{_step(segment.score)} "
-            f'title="score {tip}">{escape(word, quote=False)}</b>'
+def _warning(exhibit: Exhibit) -> list[str]:
+    return warn(exhibit.detection, exhibit.decoys) if exhibit.decoys else []
+
+
+def _identity(exhibit: Exhibit) -> str:
+    digest = hashlib.sha256(exhibit.text.encode("utf-8", "surrogatepass")).hexdigest()
+    return (
+        f"<p class=hint>{count(len(exhibit.text), 'character')}, "
+        f"{count(len(exhibit.spans), 'token')}; SHA-256 of the text in UTF-8: "
+        f"<code>{digest}</code></p>"
+    )
+
+
+def _parts(detection: Detection, name: str, text: str) -> str:
+    numbered = list(enumerate(detection.regions, 1))
+    strongest = sorted(numbered, key=lambda part: part[1].log10_p)[:_PARTS_LISTED]
+    rows = []
+    for i, region in sorted(strongest, key=lambda part: part[0]):
+        begin, end = region.characters or (0, 0)
+        anchor = part_name(name, i)
+        rows.append(
+            [
+                f'<a href="#{anchor}">{i}</a>' if f'id="{anchor}"' in text else f"{i}",
+                p_value(region.log10_p),
+                escape(region.profile),
+                f"{begin + 1:,} to {end:,}" if region.characters else "",
+                f"{region.begin + 1:,} to {region.end:,}",
+                f"{region.scored:,}",
+                f"{region.score / max(1, region.scored):.2f}",
+            ]
         )
-    return "".join(pieces)
-
-
-def _step(score: float) -> int:
-    return int(np.searchsorted(_STEPS, score, side="right"))
-
-
-def _legend(detection: Detection) -> str:
-    scores = detection.token_scores[~np.isnan(detection.token_scores)]
-    counts = np.bincount(np.searchsorted(_STEPS, scores, side="right"), minlength=len(_STEPS) + 1)
-    bounds = np.exp(-np.array([0.0, *_STEPS, np.inf]))
-    expected = bounds[:-1] - bounds[1:]
-    names = ["0-1", "1-2", "2-3", "3-5", "5 and more"]
-    items = "".join(
-        f"<li><b class=s{i}>{name}</b> {count / max(1, len(scores)):.0%} "
-        f"<small>({share:.0%})</small></li>"
-        for i, (name, count, share) in enumerate(zip(names, counts, expected, strict=True))
-    )
+    heads = ["part", "#p", "profile", "#characters", "#tokens", "#scored", "#mean score"]
+    left_out = len(numbered) - len(rows)
     return (
-        "<p class=hint>Each scored token is coloured by its score, which is 1 on average where "
-        "there is no mark. Below: the share of the tokens here, and in brackets what is "
-        "expected without the mark. Plain tokens are not scored: too little context, a context "
-        f"that occurred before, or the start of a response, which is drawn freely.</p>"
-        f"<ul class=legend>{items}</ul>"
+        table(heads, rows)
+        + "<p class=hint>"
+        + (f"The {len(rows)} strongest of {len(numbered)}. " if left_out else "")
+        + "p is that of the part's strongest window, corrected for every window, test, profile and "
+        "form of the text that was tried: all parts hold together at the rate asked for. Where a "
+        "part begins and ends is an estimate.</p>"
     )
 
 
-def _tests(detection: Detection) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(r.profile)}</td><td class=n>{r.scored:,}</td>"
-        f"<td class=n>{r.score / max(1, r.scored):.2f}</td><td class=n>{_p(r.log10_p)}</td>"
-        f"<td class=n>{_p(r.log10_p_adjusted)}</td>"
-        f"<td>{'whole response' if r.start == 'response' else 'anywhere in one'}</td></tr>"
-        for r in detection.results
-    )
+def _scores(detection: Detection, h: str) -> str:
+    if not detection.scored:
+        return f"<{h}>Scores and chance</{h}><p class=hint>No token could be scored.</p>"
     return (
-        "<table><thead><tr><th>profile<th class=n>scored<th class=n>mean score<th class=n>p alone"
-        "<th class=n>p after correction<th>text taken as</tr></thead>"
-        f"<tbody>{rows}</tbody></table>"
-        f"<p class=hint>{detection.tested} tested, Holm's correction over all of them. "
-        f"Marked means p of at most {_p(detection.log10_threshold)}. "
-        f"E-value of all: {_p(detection.log10_e)}.</p>"
+        f"<{h}>Scores and chance</{h}><figure>{score_histogram(detection)}<figcaption>Tokens by "
+        "their score. The dots are what is expected without the mark; a marked text has fewer low "
+        "scores and more high ones.</figcaption></figure>"
+    )
+
+
+def _decoys(exhibit: Exhibit, h: str) -> str:
+    rank = exhibit.decoys
+    if rank is None:
+        return ""
+    each = decoys_per_dot(rank)
+    dot = "a key" if each == 1 else f"up to {each:,} keys"
+    return (
+        f"<{h}>This key among others</{h}><figure>{decoy_strip(rank)}<figcaption>"
+        f"By p-value. Each dot is {dot} that marked nothing, tested in the same way. This key "
+        f"ranks {rank.rank:,} of {len(rank.decoys) + 1:,}.</figcaption></figure>"
     )
 
 
@@ -180,11 +199,3 @@ def _profile_rows(profile: Profile) -> str:
 
 def _badge(detection: Detection) -> str:
     return f'<span class="badge {detection.verdict}">{escape(headline(detection))}</span>'
-
-
-def _p(log10: float) -> str:
-    return _powers(power_of_ten(log10))
-
-
-def _powers(text: str) -> str:
-    return _POWER.sub(lambda power: f"10<sup>{power[1].replace('-', '&minus;')}</sup>", text)

@@ -23,7 +23,7 @@ class Segment:
     @property
     def score(self) -> float | None:
         """Mean score of the tokens; None where none was scored."""
-        return float(np.mean(self.scores)) if self.scores else None
+        return sum(self.scores) / len(self.scores) if self.scores else None
 
 
 def segments(
