@@ -84,13 +84,19 @@ class Model:
     ) -> tuple[Ids, list[cm.Sequence]]:
         """Return answers [prompts, tokens] drawn by ``sampler``, and their sequences."""
         sequences = [sampler.sequence(seed=seed * 65536 + i) for i in range(len(prompts))]
+        return self._run(prompts, tokens, _marking(sampler, sequences, settings)), sequences
 
-        def draw(logits: torch.Tensor) -> Ids:
-            return sampler.sample_batch(
-                logits, sequences, temperature=settings.temperature, top_p=settings.top_p
-            )
-
-        return self._run(prompts, tokens, draw), sequences
+    def marked_by_many(
+        self,
+        samplers: Sequence[cm.Sampler],
+        prompts: Sequence[Sequence[int]],
+        tokens: int,
+        settings: Settings,
+        seed: int,
+    ) -> Ids:
+        """Return answers [prompts, tokens], each drawn by a sampler of its own."""
+        sequences = [s.sequence(seed=seed * 65536 + i) for i, s in enumerate(samplers)]
+        return self._run(prompts, tokens, _marking(samplers[0], sequences, settings))
 
     def unmarked(
         self, prompts: Sequence[Sequence[int]], tokens: int, settings: Settings, seed: int
@@ -107,6 +113,17 @@ class Model:
             return ids.numpy().astype(np.int32)
 
         return self._run(prompts, tokens, draw)
+
+
+def _marking(sampler: cm.Sampler, sequences: Sequence[cm.Sequence], settings: Settings) -> Draw:
+    """Return what draws each row by its sequence, whichever sampler that is of."""
+
+    def draw(logits: torch.Tensor) -> Ids:
+        return sampler.sample_batch(
+            logits, sequences, temperature=settings.temperature, top_p=settings.top_p
+        )
+
+    return draw
 
 
 def profile(model: Model, key: int, **parameters: Any) -> cm.KeyRing:
