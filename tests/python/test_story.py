@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import countermark as cm
+from conftest import secret_of
 from countermark.story import STORY_FINGERPRINT, Story, story_tokenizer
 
 pytest.importorskip("sentencepiece")
@@ -21,16 +22,16 @@ def story() -> Story:
 @pytest.fixture(scope="module")
 def ring(story: Story) -> cm.KeyRing:
     ring = cm.KeyRing.generate()
-    ring.create_profile("p", tokenizer=story.tokenizer)
-    ring.create_profile("acc", accounts=True, tokenizer=story.tokenizer)
+    ring.import_secret("p", secret_of(1), tokenizer=story.tokenizer)
+    ring.import_secret("acc", secret_of(2), accounts=True, tokenizer=story.tokenizer)
     return ring
 
 
 def test_marked_text_is_found_and_unmarked_is_not(story: Story, ring: cm.KeyRing) -> None:
     detector = cm.Detector(ring, ["p"])
     sampler = cm.Sampler(ring, "p")
-    marked = story.generate(sampler, [""] * 4, min_tokens=200, max_tokens=200)
-    unmarked = story.generate(None, [""] * 4, min_tokens=200, max_tokens=200)
+    marked = story.generate(sampler, [""] * 4, min_tokens=200, max_tokens=200, seed=1)
+    unmarked = story.generate(None, [""] * 4, min_tokens=200, max_tokens=200, seed=2)
     for answer in marked:
         assert answer.stats.is_marked
         assert detector.detect_text(answer.text, story.tokenizer).log10_p < -20
