@@ -90,6 +90,11 @@ def test_the_empty_text_and_bytes_are_refused(ring: cm.KeyRing) -> None:
     assert caught.value.code == "invalid_encoding"
 
 
+def test_a_text_of_nothing_but_invisible_characters_is_tested_as_it_came(ring: cm.KeyRing) -> None:
+    detection = cm.Detector(ring).detect_text("\u00ad\u034f\u00ad", Letters())
+    assert (detection.variants, len(detection.token_scores)) == (1, 3)
+
+
 def test_another_tokenizer_is_refused(ring: cm.KeyRing) -> None:
     tiktoken = pytest.importorskip("tiktoken")
     pattern = r"\w+|\W+"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from countermark.normalisation import Variant, variants
-from countermark.tokenizers import Span, encode_for
+from countermark.tokenizers import Span, encode_for, require_text
 
 if TYPE_CHECKING:
     from countermark._core import Detection, Detector, Profile, _Start
@@ -31,8 +31,11 @@ def read(text: str, tokenizer: Any, profiles: Sequence[Profile] = ()) -> list[Re
 
     Raises CountermarkError where the tokenizer is not that of all ``profiles``.
     """
+    require_text(text)
     readings: list[Reading] = []
     for variant in variants(text):
+        if not variant.text:  # of nothing but invisible characters nothing is left
+            continue
         ids, spans = encode_for(profiles, variant.text, tokenizer)
         if spans is not None and len(readings) > 0:
             spans = [variant.original_span(begin, end) for begin, end in spans]

@@ -168,6 +168,17 @@ def encode_for(
 
     A tokenizer whose vocabulary can be listed must be the one that the profiles were made for.
     """
+    reader = _as_tokenizer(tokenizer)
+    if reader.lists_vocabulary:
+        for profile in profiles:
+            require_same_tokenizer(profile, reader)
+    if reader.tells_spans:
+        return reader.encode_with_spans(text)
+    return reader.encode(text), None
+
+
+def require_text(text: Any) -> None:
+    """Raise unless ``text`` is a string with something in it that can be encoded."""
     if not isinstance(text, str):
         raise CountermarkError(
             f"text must be a str, got {type(text).__name__}; decode bytes as UTF-8 first",
@@ -182,13 +193,6 @@ def encode_for(
             f"the text holds half a surrogate pair at character {error.start}; decode it anew",
             "invalid_encoding",
         ) from error
-    reader = _as_tokenizer(tokenizer)
-    if reader.lists_vocabulary:
-        for profile in profiles:
-            require_same_tokenizer(profile, reader)
-    if reader.tells_spans:
-        return reader.encode_with_spans(text)
-    return reader.encode(text), None
 
 
 def require_same_tokenizer(
