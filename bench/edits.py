@@ -23,6 +23,7 @@ from scipy.stats import binomtest
 
 import countermark as cm
 import edited
+import figures
 from answers import Model, Settings, profile
 from countermark.demo import delete, substitute
 from countermark.reading import detect_readings, read
@@ -190,16 +191,8 @@ def print_table(settings: Settings, rate: int, found: Found) -> None:
 
 def plot(measured: dict[str, Found], folder: Path) -> None:
     """The share found at 10^-6 as more words are changed, by kind of change and settings."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "countermark"
-    from matplotlib import pyplot
-
     kinds = ("deleted", "substituted", "inserted")
-    figure, axes = pyplot.subplots(
-        len(measured), 3, figsize=(9, 7), sharex=True, sharey=True, layout="constrained"
-    )
+    figure, axes = figures.subplots(len(measured), 3, (9, 7), sharex=True, sharey=True)
     for (settings, found), row in zip(measured.items(), axes, strict=True):
         for kind, axis in zip(kinds, row, strict=True):
             names = ["none", *(f"{s:.0%} of words {kind}" for s in SHARES)]
@@ -216,8 +209,7 @@ def plot(measured: dict[str, Found], folder: Path) -> None:
     axes[0, 0].set_ylabel("share found at 10⁻⁶")
     axes[-1, 1].set_xlabel("share of words changed")
     axes[0, 0].legend(loc="lower left", fontsize="small")
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / "edits.svg", metadata={"Date": None})
+    figures.save(figure, folder / "edits.svg")
 
 
 def main() -> None:

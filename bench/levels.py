@@ -21,6 +21,7 @@ from rich.progress import track
 from scipy.stats import gamma, norm
 
 import countermark as cm
+import figures
 from answers import Model, Settings, profile
 from knower import Knower
 
@@ -189,12 +190,6 @@ def main() -> None:
 
 def plot(evidence: dict[str, dict[str, Numbers]], folder: Path) -> None:
     """Draw the medians against the length."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "countermark"
-    from matplotlib import pyplot as plt
-
     shown = (
         "level 2",
         "level 1, the model",
@@ -203,7 +198,7 @@ def plot(evidence: dict[str, dict[str, Numbers]], folder: Path) -> None:
         "level 0",
         "weighted mean",
     )
-    figure, all_axes = plt.subplots(1, len(evidence), figsize=(11, 3.6), layout="constrained")
+    figure, all_axes = figures.subplots(1, len(evidence), (11, 3.6))
     for axes, (title, table) in zip(all_axes, evidence.items(), strict=True):
         for name in shown:
             axes.plot(LENGTHS, np.median(table[name], axis=1), marker="o", markersize=3, label=name)
@@ -211,9 +206,7 @@ def plot(evidence: dict[str, dict[str, Numbers]], folder: Path) -> None:
         axes.set(title=title, xlabel="tokens", yscale="log", ylim=(0.5, 300))
     all_axes[0].set(ylabel="median of -log10 p (level 2: log10 e)")
     all_axes[-1].legend(fontsize=7, frameon=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / "levels.svg", metadata={"Date": None})
-    plt.close(figure)
+    figures.save(figure, folder / "levels.svg")
 
 
 if __name__ == "__main__":

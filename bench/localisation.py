@@ -21,6 +21,7 @@ from rich.progress import track
 from scipy.stats import binomtest
 
 import countermark as cm
+import figures
 from answers import Ids, Model, Settings, profile
 
 SETTINGS = (Settings(1.0), Settings(0.8, 0.95))
@@ -166,17 +167,11 @@ def read_human(folder: Path, model: Model) -> Ids:
 
 def plot(document: Document, folder: Path) -> None:
     """Scores of one document, smoothed, with what was planted and what was found."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "countermark"
-    from matplotlib import pyplot
-
     scores = document.detection.token_scores
     places = np.flatnonzero(~np.isnan(scores))
     smooth = np.convolve(scores[places], np.full(SMOOTHED, 1 / SMOOTHED), mode="valid")
     centres = places[SMOOTHED // 2 :][: len(smooth)]
-    figure, axis = pyplot.subplots(figsize=(9, 3), layout="constrained")
+    figure, axis = figures.subplots(1, 1, (9, 3))
     axis.plot(centres[::8], smooth[::8], lw=0.7, label=f"mean score of {SMOOTHED} tokens")
     axis.axhline(1, color="grey", lw=0.7)
     for part in document.parts:
@@ -185,8 +180,7 @@ def plot(document: Document, folder: Path) -> None:
         axis.axvspan(region.begin, region.end, color="tab:orange", alpha=0.3, label="found")
     axis.set(xlabel="token", xlim=(0, len(scores)), ylim=(0, None))
     axis.legend(loc="upper left")
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / "localisation.svg", metadata={"Date": None})
+    figures.save(figure, folder / "localisation.svg")
 
 
 def main() -> None:

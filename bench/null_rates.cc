@@ -18,11 +18,14 @@
 #include <iostream>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/workers.h"
+#include "detect/examination.h"
 #include "detect/likelihood.h"
 #include "detect/rests.h"
 #include "detect/scan.h"
@@ -37,7 +40,6 @@ namespace {
 using namespace countermark;
 
 constexpr std::size_t rates = 6;  // 10^-1 to 10^-6
-constexpr double side_share = 0.05, main_share = 0.9;
 
 template <typename Value>
 std::vector<Value> read(const std::string& path) {
@@ -95,7 +97,7 @@ class GoodnessOfFitTable {
     for (std::size_t r = 0; r < rates; ++r) {
       const double log10_p = -1.0 - static_cast<double>(r);
       log10_p_.push_back(log10_p);
-      log10_p_.push_back(log10_p + std::log10(side_share));
+      log10_p_.push_back(log10_p + std::log10(detect::side_share));
     }
     std::sort(log10_p_.rbegin(), log10_p_.rend());
     for (std::size_t n = 16; n <= most; ++n) {
@@ -144,8 +146,9 @@ void level0(const Documents& documents, const marks::Countermark1& mark,
     counts.at("sum, both").add(i, both);
     counts.at("goodness of fit").add(i, fits);
     counts.at("scan").add(i, scan);
-    const double all = std::min({both - std::log10(main_share), scan - std::log10(side_share),
-                                 fits - std::log10(side_share)});
+    const double all =
+        std::min({both - std::log10(1.0 - 2.0 * detect::side_share),
+                  scan - std::log10(detect::side_share), fits - std::log10(detect::side_share)});
     counts.at("all of level 0").add(i, all);
   }
 }
@@ -156,11 +159,18 @@ struct Likelihood {
   std::array<std::int64_t, rates> bars;
 
   explicit Likelihood(std::span<const double> probabilities) : test(probabilities) {
+    std::int64_t low = -1'000'000;
     for (std::size_t r = 0; r < rates; ++r) {
-      std::int64_t low = -1'000'000, high = 1'000'000;
+      const auto is_short = [&](std::int64_t statistic) {
+        return test.log10_tail(statistic) > -1.0 - static_cast<double>(r);
+      };
+      // The first bar may be anywhere; each of the others is not far above the one before.
+      std::int64_t step = r == 0 ? -low : 256;
+      while (is_short(low + step)) low += step;
+      std::int64_t high = low + step;
       while (high - low > 1) {
         const std::int64_t middle = low + (high - low) / 2;
-        (test.log10_tail(middle) > -1.0 - static_cast<double>(r) ? low : high) = middle;
+        (is_short(middle) ? low : high) = middle;
       }
       bars[r] = high;
     }
@@ -181,7 +191,7 @@ double replay(const marks::Countermark1& mark, std::span<const TokenId> tokens,
   for (auto places = walk.next(); !places.empty(); places = walk.next()) {
     for (const marks::Place& place : places) {
       const std::size_t i = at++;
-      if (place.layer == marks::Layer::Free || mark.in_free_prefix(i)) continue;
+      if (place.layer == marks::Layer::Free || mark.parameters().in_free_prefix(i)) continue;
       marks::TokenHash hash;
       hash.seed = place.seed;
       marks::Selection selection;
@@ -259,25 +269,26 @@ int main(int argc, char** argv) {
     // null can be prepared.
     const marks::Countermark1Parameters narrow{.narrow_units = 65536, .free_prefix = 0};
     const auto probabilities = read<double>(arguments.at(4));
-    std::vector<Likelihood> tests;
-    for (std::size_t i = 0; i < documents.size(); ++i) {
+    std::vector<std::optional<Likelihood>> tests(documents.size());
+    base::Workers(0).run(documents.size(), [&](std::size_t i) {
       const marks::Countermark1 any = mark_of(0, narrow);
       auto known = detect::rests_of(any, documents[i], detect::ours(any));
       for (std::size_t k = 0; k < known.size(); ++k) {
         if (!std::isnan(known[k])) known[k] = probabilities[i * documents.length + k];
       }
-      tests.emplace_back(known);
-    }
-    print(over_keys(
-              keys, documents.size(), {"likelihood"},
-              [&](std::uint64_t key, Table& counts) {
-                const marks::Countermark1 mark = mark_of(key, narrow);
-                for (std::size_t i = 0; i < documents.size(); ++i) {
-                  const auto rests = detect::rests_of(mark, documents[i], detect::ours(mark));
-                  counts.at("likelihood").add(i, tests[i].log10_p(tests[i].test.statistic(rests)));
-                }
-              }),
-          keys);
+      tests[i].emplace(known);
+    });
+    print(
+        over_keys(
+            keys, documents.size(), {"likelihood"},
+            [&](std::uint64_t key, Table& counts) {
+              const marks::Countermark1 mark = mark_of(key, narrow);
+              for (std::size_t i = 0; i < documents.size(); ++i) {
+                const auto rests = detect::rests_of(mark, documents[i], detect::ours(mark));
+                counts.at("likelihood").add(i, tests[i]->log10_p(tests[i]->test.statistic(rests)));
+              }
+            }),
+        keys);
   } else if (what == "replay") {
     const auto candidates = read<TokenId>(arguments.at(4));
     const auto weights = read<double>(arguments.at(5));

@@ -36,6 +36,7 @@ from transformers import (
 )
 
 import countermark as cm
+import figures
 from philox_gumbel import detect as vllm_detect
 
 VOCAB = 128_256
@@ -296,11 +297,6 @@ def print_table(timings: Timings, console: Console) -> None:
 
 def plot(timings: Timings, folder: Path) -> None:
     """Cost as work grows: vocabulary, batch, length of a response, length of a text."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "countermark"
-    from matplotlib import pyplot
 
     def series(prefix: str, suffix: str = "") -> tuple[list[int], list[float]]:
         points = sorted(
@@ -310,7 +306,7 @@ def plot(timings: Timings, folder: Path) -> None:
         )
         return [x for x, _ in points], [y for _, y in points]
 
-    figure, axes = pyplot.subplots(2, 2, figsize=(9, 6.5), layout="constrained")
+    figure, axes = figures.subplots(2, 2, (9, 6.5))
 
     def draw(at: tuple[int, int], title: str, x: str, y: str, label: str, points: Any) -> None:
         axis = axes[at]
@@ -338,8 +334,7 @@ def plot(timings: Timings, folder: Path) -> None:
     sizes, seconds = series("detect/tokens/")
     each = [s / n * 1e9 for n, s in zip(sizes, seconds, strict=True)]
     draw((1, 1), "Detection, by length of the text", "tokens", "ns a token", "", (sizes, each))
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / "performance.svg", metadata={"Date": None})
+    figures.save(figure, folder / "performance.svg")
 
 
 def main() -> None:

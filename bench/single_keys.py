@@ -17,6 +17,7 @@ from rich.progress import track
 from scipy.stats import binom
 
 import countermark as cm
+import figures
 from templates import templated
 
 LENGTH = 100
@@ -108,13 +109,7 @@ def main() -> None:
 
 def plot(plain: npt.NDArray[np.float64], calibrated: npt.NDArray[np.float64], folder: Path) -> None:
     """Draw each key's ratios before and after."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "countermark"
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, len(RATES), figsize=(8, 3.2), layout="constrained")
+    figure, axes = figures.subplots(1, len(RATES), (8, 3.2))
     for column, (rate, one) in enumerate(zip(RATES, axes, strict=True)):
         one.plot(plain[:, column], marker="o", linestyle="", label="as it is")
         one.plot(calibrated[:, column], marker="x", linestyle="", label="calibrated")
@@ -123,9 +118,7 @@ def plot(plain: npt.NDArray[np.float64], calibrated: npt.NDArray[np.float64], fo
         one.set(title=f"at {rate:g}", xlabel="key", ylim=(0, None))
     axes[0].set(ylabel="realised / nominal")
     axes[0].legend(fontsize=8, frameon=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / "single_keys.svg", metadata={"Date": None})
-    plt.close(figure)
+    figures.save(figure, folder / "single_keys.svg")
 
 
 if __name__ == "__main__":

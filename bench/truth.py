@@ -24,6 +24,7 @@ import numpy.typing as npt
 from scipy.stats import binom
 
 import countermark as cm
+import figures
 
 LENGTH = 200
 RATES = 10.0 ** -np.arange(1, 7)
@@ -142,6 +143,11 @@ def main() -> None:
         total = counts.sum(0)
         realised[name] = total / pairs
         print(f"| {name} | {pairs:.2g} | " + " | ".join(ratios(total, pairs)) + " |")
+    if arguments.plots:
+        modelled = {name: realised.pop(name) for name in WHAT if name in realised}
+        for file, rates_of in (("truth.svg", realised), ("truth_modelled.svg", modelled)):
+            if rates_of:
+                plot(rates_of, arguments.plots / file)
     if "level0" not in arguments.what:
         return
     print()
@@ -152,28 +158,18 @@ def main() -> None:
         counts = tables["all of level 0"][begin : begin + len(rows)].sum(0)
         begin += len(rows)
         print(f"| {kind} | {len(rows)} | " + " | ".join(ratios(counts, len(rows) * keys)) + " |")
-    if arguments.plots:
-        plot(realised, arguments.plots)
 
 
-def plot(realised: dict[str, npt.NDArray[np.float64]], folder: Path) -> None:
+def plot(realised: dict[str, npt.NDArray[np.float64]], path: Path) -> None:
     """Draw realised over nominal rates."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "countermark"
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    figure, axes = figures.subplots(1, 1, (7, 4))
     for name, rates in realised.items():
         axes.plot(RATES, rates / RATES, marker="o", markersize=3, linewidth=1, label=name)
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set(xscale="log", xlabel="nominal rate", ylabel="realised / nominal", ylim=(0, 1.3))
     axes.invert_xaxis()
     axes.legend(fontsize=8, frameon=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / "truth.svg", metadata={"Date": None})
-    plt.close(figure)
+    figures.save(figure, path)
 
 
 if __name__ == "__main__":

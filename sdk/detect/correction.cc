@@ -4,9 +4,18 @@
 #include <cmath>
 #include <vector>
 
+#include "base/fail.h"
 #include "stats/evidence.h"
 
 namespace countermark::detect {
+
+double log10_threshold(double false_positive_rate) {
+  if (!(false_positive_rate > 0.0 && false_positive_rate <= 0.5)) {
+    fail(ErrorCode::InvalidOption, "false_positive_rate must be in (0, 0.5], got ",
+         false_positive_rate);
+  }
+  return std::log10(false_positive_rate);
+}
 
 void correct(Detection& detection) {
   std::vector<double> log10_p, log10_e;

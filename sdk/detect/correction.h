@@ -5,6 +5,10 @@
 
 namespace countermark::detect {
 
+/// log10 of the p-value that marks a text. Throws Error(InvalidOption) unless the rate is in
+/// (0, 0.5].
+double log10_threshold(double false_positive_rate);
+
 /// Fills in what follows from `results` (their p- and e-values, of each profile alone), `variants`
 /// and `log10_threshold`: Holm's correction, the best profile, and whether it marked the text. A
 /// verdict other than Marked is left to the caller.

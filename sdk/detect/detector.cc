@@ -232,22 +232,9 @@ Detector::Detector(const KeyRing& ring, const DetectorOptions& options)
 
 Detector::Detector(const KeyRing& ring, std::span<const std::string> profile_ids,
                    const DetectorOptions& options) {
-  const double rate = options.false_positive_rate;
-  if (!(rate > 0.0 && rate <= 0.5)) {
-    fail(ErrorCode::InvalidOption, "false_positive_rate must be in (0, 0.5], got ", rate);
-  }
-  if (profile_ids.empty()) {
-    fail(ErrorCode::UnknownProfile, "there is no profile to test: the key ring is empty");
-  }
   auto impl = std::make_shared<Impl>();
-  impl->log10_threshold = std::log10(rate);
-  for (const std::string& id : profile_ids) {
-    const auto [entry, profile] = ring.impl().find(id);
-    for (const Candidate& other : impl->candidates) {
-      if (other.profile.id() == id) {
-        fail(ErrorCode::InvalidOption, "profile \"", id, "\" is named twice");
-      }
-    }
+  impl->log10_threshold = detect::log10_threshold(options.false_positive_rate);
+  for (const auto& [entry, profile] : ring.impl().find_all(profile_ids)) {
     impl->candidates.push_back(
         {*profile, entry->secret,
          marks::Countermark1(entry->secret, profiles::parameters_of(*profile)), std::nullopt});

@@ -15,10 +15,6 @@ namespace {
 
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
-// The share of the error rate of each test that is made beside the main one, which has the rest:
-// the sum, or the likelihood where there is one. A test that never helps costs the main one
-// -log10(1 - share), that is 0.02 of a decade; one that helps pays log10(1 / share), 1.3 decades.
-constexpr double side_share = 0.05;
 constexpr double sum_share_beside_likelihood = 0.1;
 
 constexpr std::size_t goodness_least = 16;

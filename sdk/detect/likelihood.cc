@@ -95,13 +95,13 @@ class Odds {
   static double probability(int cell) { return 1.0 / (1.0 + std::exp2(-cell / 8.0)); }
 };
 
-/// The logarithm of the ratio in whole steps, for each cell of U.
-std::vector<std::int64_t> steps_of(double p, double step) {
-  std::vector<std::int64_t> steps;
+/// The logarithm of the ratio, for each cell of U.
+std::vector<double> log_ratios_of(double p) {
+  std::vector<double> log_ratios;
   for (const Cells::Cell& cell : Cells::all()) {
-    steps.push_back(std::lround(std::log(ratio_at(cell.log_u, p)) / step));
+    log_ratios.push_back(std::log(ratio_at(cell.log_u, p)));
   }
-  return steps;
+  return log_ratios;
 }
 
 stats::LatticeTerms null_of(std::span<const std::int64_t> steps, std::size_t count) {
@@ -117,28 +117,29 @@ stats::LatticeTerms null_of(std::span<const std::int64_t> steps, std::size_t cou
 }
 
 /// The variance of ln(ratio) under the null.
-double null_variance(double p) {
+double null_variance(std::span<const double> log_ratios) {
   double first = 0.0, second = 0.0;
-  for (const Cells::Cell& cell : Cells::all()) {
-    const double log_ratio = std::log(ratio_at(cell.log_u, p));
-    first += cell.probability * log_ratio;
-    second += cell.probability * log_ratio * log_ratio;
+  for (std::size_t i = 0; i < log_ratios.size(); ++i) {
+    const double probability = Cells::all()[i].probability;
+    first += probability * log_ratios[i];
+    second += probability * log_ratios[i] * log_ratios[i];
   }
   return std::max(0.0, second - first * first);
 }
 
 /// The mean of ln(ratio) for a token that was selected with probability p: U has the distribution
 /// of V^p then, V uniform.
-double expected_log_ratio(double p) {
+double expected_log_ratio(std::span<const double> log_ratios, double p) {
   double sum = 0.0;
-  for (const Cells::Cell& cell : Cells::all()) {
+  for (std::size_t i = 0; i < log_ratios.size(); ++i) {
+    const Cells::Cell& cell = Cells::all()[i];
     // P(U < u) = u^(1/p), by way of ln u; near U = 1 the difference of two numbers close to 1.
     const auto log_below = [&](double x) {
       return (cell.is_high ? std::log1p(-x) : std::log(x)) / p;
     };
     const double a = log_below(cell.lower), b = log_below(cell.upper);
     const double mass = std::exp(std::max(a, b)) * -std::expm1(-std::abs(a - b));
-    sum += mass * std::log(ratio_at(cell.log_u, p));
+    sum += mass * log_ratios[i];
   }
   return sum;
 }
@@ -159,7 +160,10 @@ LikelihoodTest::LikelihoodTest(std::span<const double> probabilities) {
     }
     const int odds = Odds::cell(p);
     const auto [found, is_new] = groups.try_emplace(odds, groups_.size());
-    if (is_new) groups_.push_back({Odds::probability(odds), {}, 0});
+    if (is_new) {
+      const double middle = Odds::probability(odds);
+      groups_.push_back({middle, log_ratios_of(middle), {}, 0});
+    }
     ++groups_[found->second].count;
     group_of_.push_back(found->second);
     ++scored_;
@@ -168,13 +172,17 @@ LikelihoodTest::LikelihoodTest(std::span<const double> probabilities) {
   // small that near-certain tokens, which vary by next to nothing, fill the lattice with steps.
   double variance = 0.0;
   for (const Group& group : groups_) {
-    variance += static_cast<double>(group.count) * null_variance(group.p);
+    variance += static_cast<double>(group.count) * null_variance(group.log_ratios);
   }
   const double count = std::max(1.0, static_cast<double>(scored_));
   const double finest = std::min(1.0 / 8.0, std::sqrt(std::max(400.0, count)) / 640.0);
   const double step = std::exp2(std::floor(
       std::log2(std::clamp(std::sqrt(variance / count) * finest, 1.0 / 1024.0, 1.0 / 4.0))));
-  for (Group& group : groups_) group.steps = steps_of(group.p, step);
+  for (Group& group : groups_) {
+    for (const double log_ratio : group.log_ratios) {
+      group.steps.push_back(std::lround(log_ratio / step));
+    }
+  }
 }
 
 std::int64_t LikelihoodTest::statistic(std::span<const double> rests) const {
@@ -194,7 +202,7 @@ double LikelihoodTest::log10_tail(std::int64_t statistic) const {
 double LikelihoodTest::expected_log10_e() const {
   double sum = 0.0;
   for (const Group& group : groups_) {
-    sum += static_cast<double>(group.count) * expected_log_ratio(group.p);
+    sum += static_cast<double>(group.count) * expected_log_ratio(group.log_ratios, group.p);
   }
   return sum / std::numbers::ln10;
 }

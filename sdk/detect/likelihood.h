@@ -42,7 +42,8 @@ class LikelihoodTest {
   /// Tokens whose p is in one cell.
   struct Group {
     double p;
-    /// For each cell of U.
+    /// For each cell of U: the ratio's logarithm, and that in whole steps.
+    std::vector<double> log_ratios;
     std::vector<std::int64_t> steps;
     std::size_t count;
   };

@@ -171,8 +171,10 @@ bool is_valid(const SamplingOptions& options) noexcept {
          options.min_p <= 1.0;
 }
 
-ErrorCode check_row(Logits logits, std::int64_t vocab_size) noexcept {
-  if (static_cast<std::int64_t>(logits.size()) < vocab_size) return ErrorCode::SizeMismatch;
+ErrorCode row_size(Logits logits, const std::optional<TokenizerInfo>& tokenizer,
+                   std::size_t& size) noexcept {
+  size = tokenizer ? static_cast<std::size_t>(tokenizer->vocab_size) : logits.size();
+  if (logits.size() < size) return ErrorCode::SizeMismatch;
   switch (logits.type()) {
     case Logits::Type::Float32:
     case Logits::Type::Float16:

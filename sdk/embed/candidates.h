@@ -4,11 +4,13 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "countermark/error.h"
 #include "countermark/logits.h"
+#include "countermark/profile.h"
 #include "countermark/token.h"
 #include "embed/blocked_row.h"
 
@@ -36,8 +38,10 @@ struct Scratch {
   std::vector<TokenId> ids;
 };
 
-/// SizeMismatch or InvalidOption where the first `vocab_size` logits cannot be looked at.
-ErrorCode check_row(Logits logits, std::int64_t vocab_size) noexcept;
+/// Sets `size` to the number of logits that count: one for each id of the tokenizer, all of them
+/// without one. SizeMismatch or InvalidOption where they cannot be looked at.
+ErrorCode row_size(Logits logits, const std::optional<TokenizerInfo>& tokenizer,
+                   std::size_t& size) noexcept;
 
 /// Fills `scratch.candidates` with what `options` (valid, temperature above 0) leaves of the row,
 /// scaled so that the largest weight is 1. Returns InvalidLogits or NoCandidate, and then they are

@@ -51,16 +51,12 @@ Sequence::Impl::Impl(std::shared_ptr<const Sampler::Impl> from,
                      std::optional<keys::AccountKey> account_key, std::uint64_t free_seed)
     : sampler(std::move(from)), account(account_key), seed(free_seed), walk(sampler->mark) {}
 
-bool Sequence::Impl::is_marked_position() const noexcept {
-  return walk.next().layer != marks::Layer::Free && !sampler->mark.in_free_prefix(walk.size());
-}
-
 Sequence::Impl::Kind Sequence::Impl::drawn_kind() const noexcept {
-  return is_marked_position() ? Kind::Marked : Kind::Free;
+  return walk.next_is_marked() ? Kind::Marked : Kind::Free;
 }
 
 marks::TokenHash Sequence::Impl::hash() const noexcept {
-  if (is_marked_position()) {
+  if (walk.next_is_marked()) {
     const marks::Place& place = walk.next();
     return {place.seed, place.layer == marks::Layer::Wide ? account : std::nullopt};
   }
@@ -132,13 +128,12 @@ void Sequence::Impl::keep_winner(const embed::BlockedRow& row, const embed::Winn
 
 ErrorCode Sequence::Impl::select(Logits logits, const SamplingOptions& options) {
   if (!embed::is_valid(options)) return ErrorCode::InvalidOption;
-  const auto& tokenizer = sampler->profile.tokenizer();
-  const auto vocab_size =
-      tokenizer ? tokenizer->vocab_size : static_cast<std::int64_t>(logits.size());
-  if (const ErrorCode code = embed::check_row(logits, vocab_size); code != ErrorCode::Ok) {
+  std::size_t size = 0;
+  if (const ErrorCode code = embed::row_size(logits, sampler->profile.tokenizer(), size);
+      code != ErrorCode::Ok) {
     return code;
   }
-  const embed::BlockedRow row(kernels::active(), logits, static_cast<std::size_t>(vocab_size));
+  const embed::BlockedRow row(kernels::active(), logits, size);
   if (options.temperature == 0.0) {
     TokenId token = 0;
     const ErrorCode code = embed::greedy_from_logits(row, scratch(), token);
@@ -251,7 +246,7 @@ Sequence Sequence::fork(std::optional<std::uint64_t> seed) const {
 
 Placement Sequence::placement() const noexcept {
   impl_->pending.placed = true;
-  if (!impl_->is_marked_position()) return {};
+  if (!impl_->walk.next_is_marked()) return {};
   const marks::Place& place = impl_->walk.next();
   Placement result;
   result.layer = static_cast<Layer>(place.layer);
@@ -304,7 +299,7 @@ SequenceStats Sequence::stats() const {
     const double score = is_estimated ? scores[kind].value_or(1.0) : score_of(record);
     all.add(score);
     ++all_scored;
-    if (impl_->sampler->mark.in_free_prefix(i)) continue;
+    if (impl_->sampler->mark.parameters().in_free_prefix(i)) continue;
     rest.add(score);
     ++rest_scored;
   }

@@ -52,8 +52,6 @@ struct Sequence::Impl {
   Impl(std::shared_ptr<const Sampler::Impl> from, std::optional<keys::AccountKey> account_key,
        std::uint64_t free_seed);
 
-  /// Whether the mark draws the next position.
-  bool is_marked_position() const noexcept;
   /// What a token drawn at the next position is.
   Kind drawn_kind() const noexcept;
   /// The hash that draws the next position, the mark's or a free one.

@@ -31,6 +31,11 @@ struct Countermark1Parameters {
   std::int64_t free_prefix = 24;
   bool accounts = false;
 
+  /// Whether position `i` of a response is drawn freely whatever its place.
+  bool in_free_prefix(std::size_t i) const noexcept {
+    return i < static_cast<std::size_t>(free_prefix);
+  }
+
   /// Throws Error(InvalidOption) naming the first parameter out of range.
   void validate() const;
 
@@ -111,11 +116,6 @@ class Countermark1 {
     return keys::account_key(accounts_, account);
   }
 
-  /// Whether position `i` of a response is drawn freely whatever its place.
-  bool in_free_prefix(std::size_t i) const noexcept {
-    return i < static_cast<std::size_t>(parameters_.free_prefix);
-  }
-
  private:
   friend class Walk;
   friend class TextWalk;
@@ -162,6 +162,11 @@ class Walk {
 
   /// The place of the position that comes next.
   const Place& next() const noexcept { return next_; }
+
+  /// Whether the next token is selected under its seed: it has one, and is after the free prefix.
+  bool next_is_marked() const noexcept {
+    return next_.layer != Layer::Free && !parameters_.in_free_prefix(size());
+  }
 
   /// Appends a token (0 or more) and uses the seed of its position. CryptoFailure leaves the walk
   /// as it was.

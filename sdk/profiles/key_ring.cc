@@ -143,6 +143,24 @@ std::pair<const KeyRingEntry*, const Profile*> KeyRing::Impl::find(std::string_v
        "\"; it has: ", known.empty() ? "none" : known);
 }
 
+std::vector<std::pair<const KeyRingEntry*, const Profile*>> KeyRing::Impl::find_all(
+    std::span<const std::string> ids) const {
+  if (ids.empty()) {
+    fail(ErrorCode::UnknownProfile,
+         "there is no profile to test: none is named, or the key ring is empty");
+  }
+  std::vector<std::pair<const KeyRingEntry*, const Profile*>> found;
+  for (const std::string& id : ids) {
+    found.push_back(find(id));
+    for (std::size_t i = 0; i + 1 < found.size(); ++i) {
+      if (found[i].second == found.back().second) {
+        fail(ErrorCode::InvalidOption, "profile \"", id, "\" is named twice");
+      }
+    }
+  }
+  return found;
+}
+
 KeyRing::KeyRing(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 KeyRing::KeyRing(const KeyRing& other) : impl_(std::make_unique<Impl>(*other.impl_)) {}
 KeyRing& KeyRing::operator=(const KeyRing& other) {

@@ -1,7 +1,10 @@
 // What is behind a KeyRing: for the sampler and the detector, which take secrets from it.
 #pragma once
 
+#include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -24,6 +27,11 @@ struct KeyRing::Impl {
 
   /// The entry and the profile called `id`. Throws Error(UnknownProfile).
   std::pair<const KeyRingEntry*, const Profile*> find(std::string_view id) const;
+
+  /// The same for each of the ids. Throws Error(UnknownProfile), also where there is no id, and
+  /// Error(InvalidOption) where one is named twice.
+  std::vector<std::pair<const KeyRingEntry*, const Profile*>> find_all(
+      std::span<const std::string> ids) const;
 };
 
 }  // namespace countermark

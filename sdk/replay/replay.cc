@@ -61,13 +61,9 @@ struct Run {
   stats::Sum entropy_nats = {};
   std::vector<double> token_scores = {};
 
-  bool is_marked_position() const noexcept {
-    return walk.next().layer != marks::Layer::Free && !mark.in_free_prefix(walk.size());
-  }
-
   /// What a token says at the next position, given what it was drawn from.
   Draw draw(std::span<const embed::Candidate> candidates, TokenId token) const {
-    if (!is_marked_position() || candidates.size() < 2) return {};
+    if (!walk.next_is_marked() || candidates.size() < 2) return {};
     const View view = look(candidates, token);
     // A token that could not be drawn says nothing, and a certain one neither.
     if (view.probability <= 0.0) return {};
@@ -105,7 +101,8 @@ struct Replay::Impl {
   ErrorCode check(TokenId token) const noexcept;
   /// `draws` has what the token says of each run's key.
   ErrorCode observe(TokenId token, std::span<const Draw> draws);
-  ErrorCode candidates_of(const Run& run, Logits logits);
+  /// Fills scratch.candidates from the first `size` logits.
+  ErrorCode find_candidates(Logits logits, std::size_t size);
 };
 
 ErrorCode Replay::Impl::check(TokenId token) const noexcept {
@@ -115,14 +112,8 @@ ErrorCode Replay::Impl::check(TokenId token) const noexcept {
   return fits ? ErrorCode::Ok : ErrorCode::TokenOutOfRange;
 }
 
-ErrorCode Replay::Impl::candidates_of(const Run& run, Logits logits) {
-  const auto& tokenizer = run.profile.tokenizer();
-  const auto vocab_size =
-      tokenizer ? tokenizer->vocab_size : static_cast<std::int64_t>(logits.size());
-  if (const ErrorCode code = embed::check_row(logits, vocab_size); code != ErrorCode::Ok) {
-    return code;
-  }
-  const embed::BlockedRow row(kernels::active(), logits, static_cast<std::size_t>(vocab_size));
+ErrorCode Replay::Impl::find_candidates(Logits logits, std::size_t size) {
+  const embed::BlockedRow row(kernels::active(), logits, size);
   if (sampling.temperature == 0.0) {
     TokenId token = 0;
     scratch.candidates.clear();
@@ -152,19 +143,9 @@ Replay::Replay(const KeyRing& ring, std::span<const std::string> profile_ids,
   if (!(options.epsilon > 0.0 && options.epsilon < 1.0)) {
     fail(ErrorCode::InvalidOption, "epsilon must be in (0, 1), got ", options.epsilon);
   }
-  const double rate = options.false_positive_rate;
-  if (!(rate > 0.0 && rate <= 0.5)) {
-    fail(ErrorCode::InvalidOption, "false_positive_rate must be in (0, 0.5], got ", rate);
-  }
-  if (profile_ids.empty()) fail(ErrorCode::UnknownProfile, "there is no profile to replay under");
+  impl_->log10_threshold = detect::log10_threshold(options.false_positive_rate);
   bool takes_account = false;
-  for (const std::string& id : profile_ids) {
-    const auto [entry, profile] = ring.impl().find(id);
-    for (const Run& other : impl_->runs) {
-      if (other.profile.id() == id) {
-        fail(ErrorCode::InvalidOption, "profile \"", id, "\" is named twice");
-      }
-    }
+  for (const auto& [entry, profile] : ring.impl().find_all(profile_ids)) {
     const marks::Countermark1 mark(entry->secret, profiles::parameters_of(*profile));
     std::optional<keys::AccountKey> account;
     if (options.account && profile->has_accounts()) {
@@ -178,7 +159,6 @@ Replay::Replay(const KeyRing& ring, std::span<const std::string> profile_ids,
     fail(ErrorCode::AccountMismatch, "an account was given, and no profile replayed has accounts");
   }
   impl_->sampling = options.sampling;
-  impl_->log10_threshold = std::log10(rate);
 }
 
 Replay::Replay(Replay&&) noexcept = default;
@@ -194,10 +174,13 @@ ErrorCode Replay::observe(Logits logits, TokenId token) {
   if (const ErrorCode code = impl_->check(token); code != ErrorCode::Ok) return code;
   // Nothing is changed before every profile has taken the row.
   std::vector<Draw> draws;
+  std::optional<std::size_t> seen;
   for (const Run& run : impl_->runs) {
-    if (const ErrorCode code = impl_->candidates_of(run, logits); code != ErrorCode::Ok) {
-      return code;
-    }
+    std::size_t size = 0;
+    ErrorCode code = embed::row_size(logits, run.profile.tokenizer(), size);
+    if (code == ErrorCode::Ok && seen != size) code = impl_->find_candidates(logits, size);
+    if (code != ErrorCode::Ok) return code;
+    seen = size;
     draws.push_back(run.draw(impl_->scratch.candidates, token));
   }
   return impl_->observe(token, draws);

@@ -120,7 +120,8 @@ std::optional<TokenId> select(const marks::Countermark1& mark,
   marks::Walk walk(mark);
   for (const TokenId token : response) REQUIRE(walk.observe(token) == ErrorCode::Ok);
   const marks::Place place = walk.next();
-  if (place.layer == marks::Layer::Free || mark.in_free_prefix(walk.size())) return std::nullopt;
+  if (place.layer == marks::Layer::Free || mark.parameters().in_free_prefix(walk.size()))
+    return std::nullopt;
   const marks::TokenHash hash{place.seed,
                               place.layer == marks::Layer::Wide ? account : std::nullopt};
   marks::Selection selection;
@@ -262,7 +263,7 @@ TEST_CASE("countermark/1 vectors: places with their seeds") {
         CHECK(place.seed.k1 == number(expected.at(1)));
         CHECK(place.seed.k2 == number(expected.at(2)));
       }
-      if (seeded && !mark.in_free_prefix(i)) {
+      if (seeded && !mark.parameters().in_free_prefix(i)) {
         CHECK(name_of(placement.layer) == layer);
         CHECK(placement.k1 == number(expected.at(1)));
         CHECK(placement.k2 == number(expected.at(2)));

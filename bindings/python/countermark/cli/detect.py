@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,11 +28,7 @@ if TYPE_CHECKING:
 _DECOYS_OF_A_PAGE = 99
 
 
-class Start(str, Enum):
-    """What is assumed of where the response starts."""
-
-    unknown = "unknown"
-    response = "response"
+Start = Literal["unknown", "response"]
 
 
 @app.command()
@@ -53,7 +48,7 @@ def detect(
         Start | None,
         typer.Option(
             help="The text is one response, from anywhere in it or whole. Without it nothing is "
-            "assumed: edited texts, and texts of which a part is marked, are tried too."
+            "start: edited texts, and texts of which a part is marked, are tried too."
         ),
     ] = None,
     ids: AsIds = False,
@@ -140,7 +135,7 @@ def detect(
                             name_of(file),
                             readings,
                             bench.detector,
-                            start.value if start else None,
+                            start,
                             decoys or _DECOYS_OF_A_PAGE,
                         )
                     )
@@ -149,14 +144,10 @@ def detect(
                     detection, rank = test(readings), None
                 tested = readings[-1 if knower else detection.variant]
                 if decoys and rank is None:
-                    rank = bench.detector.rank(
-                        tested.ids, detection.best.profile, decoys, start.value if start else None
-                    )
+                    rank = bench.detector.rank(tested.ids, detection.best.profile, decoys, start)
                 score = None
                 if named:
-                    score = bench.detector.score_account(
-                        readings[0].ids, named.id, account, start.value if start else None
-                    )
+                    score = bench.detector.score_account(readings[0].ids, named.id, account, start)
             except (CountermarkError, OSError) as error:
                 any_failed = True
                 fail(file, error, as_json)
@@ -251,17 +242,14 @@ def _tester(
     top_p: float,
 ) -> Callable[[list[Reading]], Detection]:
     """Return how to test one text."""
-    since: Literal["unknown", "response"] | None = None
-    if start:
-        since = "response" if start is Start.response else "unknown"
     if knower is None:
-        return lambda readings: detect_readings(bench.detector, readings, since)
+        return lambda readings: detect_readings(bench.detector, readings, start)
     proxy = knower.knower().proxy(temperature=temperature, top_p=top_p)
 
     def test(readings: list[Reading]) -> Detection:
         # Normalised, which is decided beforehand: to run the model over both forms costs more than
         # all that a detector does.
-        detection = bench.detector.detect(readings[-1].ids, since, proxy=proxy)
+        detection = bench.detector.detect(readings[-1].ids, start, proxy=proxy)
         if readings[-1].spans is not None:
             detection._locate(readings[-1].spans)
         return detection

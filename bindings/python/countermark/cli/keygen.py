@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,12 +19,7 @@ def _number(metavar: str, help: str) -> Any:
     return typer.Option(min=0, max=2**31 - 1, metavar=metavar, help=help)
 
 
-class Purpose(str, Enum):
-    """Presets of a profile's parameters."""
-
-    balanced = "balanced"
-    distillation = "distillation"
-    provenance = "provenance"
+Purpose = Literal["balanced", "distillation", "provenance"]
 
 
 @app.command()
@@ -34,7 +28,7 @@ def keygen(
     profile: Annotated[
         str, typer.Option("--profile", metavar="ID", help="Name of the new profile.")
     ],
-    purpose: Annotated[Purpose, typer.Option(help="Preset of the parameters.")] = Purpose.balanced,
+    purpose: Annotated[Purpose, typer.Option(help="Preset of the parameters.")] = "balanced",
     accounts: Annotated[
         bool, typer.Option("--accounts", help="Let the wide layer say which account.")
     ] = False,
@@ -56,7 +50,7 @@ def keygen(
     with changing(ring, create=True) as keys:
         made = keys.create_profile(
             profile,
-            purpose=purpose.value,
+            purpose=purpose,
             accounts=accounts,
             narrow_width=narrow_width,
             wide_width=wide_width,
