@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,14 @@ struct OpenOptions {
   /// Accept a file that users other than its owner can read (Kubernetes mounts secrets so). The
   /// environment variable COUNTERMARK_ALLOW_READABLE_KEYS=1 does the same.
   bool allow_readable_by_others = false;
+};
+
+/// What belongs to an engine's key.
+struct EngineKeyOptions {
+  /// The mark's parameters as a JSON object; those left out take the engine's defaults.
+  std::string parameters_json = "{}";
+  /// As in ProfileOptions.
+  std::optional<TokenizerInfo> tokenizer = {};
 };
 
 /// The secrets of a provider, each with the profiles that use it.
@@ -48,6 +57,15 @@ class COUNTERMARK_API KeyRing {
   /// Error(InvalidKey). The caller wipes its own copy. Two profiles may share a secret.
   Profile import_secret(std::string_view id, std::span<const std::uint8_t> secret,
                         const ProfileOptions& options = {});
+
+  /// Adds a profile for the mark of another engine (`vllm/gumbel-1`, ...: docs/engines.md) and that
+  /// engine's own key: the numbers that its contract asks for, one for most. The caller
+  /// wipes its own copy. Such a key is too short to be committed to; the profile's key_id is
+  /// random. Throws Error(UnknownMark), Error(InvalidKey), Error(InvalidOption) or
+  /// Error(InvalidProfile).
+  Profile import_engine_key(std::string_view id, std::string_view mark,
+                            std::span<const std::uint64_t> key,
+                            const EngineKeyOptions& options = {});
 
   /// Retires a profile: it goes on detecting and marks nothing new. Throws Error(UnknownProfile).
   Profile retire(std::string_view id);

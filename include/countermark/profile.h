@@ -76,11 +76,15 @@ class COUNTERMARK_API Profile {
 
   const std::string& id() const noexcept;
   const std::string& mark() const noexcept;
+  /// Why nothing new should be marked with it; empty where there is no reason.
+  std::string_view warning() const;
   /// The parameters as a JSON object.
   std::string parameters_json() const;
-  /// First 16 hex digits of the commitment: names the key, tells nothing about it.
+  /// First 16 hex digits of the commitment, or 16 random ones for another engine's key: names the
+  /// key, tells nothing about it.
   const std::string& key_id() const noexcept;
-  /// HMAC-SHA256(secret, "countermark key commitment"), 64 hex digits.
+  /// HMAC-SHA256(secret, "countermark key commitment"), 64 hex digits; empty for another engine's
+  /// key, which is short enough to be guessed from it.
   const std::string& commitment() const noexcept;
   const std::optional<TokenizerInfo>& tokenizer() const noexcept;
   /// RFC 3339, UTC.

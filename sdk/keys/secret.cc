@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <new>
 
 #include "base/fail.h"
@@ -12,34 +13,33 @@
 namespace countermark::keys {
 namespace {
 
-std::shared_ptr<Secret::Bytes> allocate() {
-  void* page = ::mmap(nullptr, sizeof(Secret::Bytes), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+std::shared_ptr<std::uint8_t> allocate(std::size_t size) {
+  void* page = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) throw std::bad_alloc();
 #if defined(MADV_DONTDUMP)
-  ::madvise(page, sizeof(Secret::Bytes), MADV_DONTDUMP);
+  ::madvise(page, size, MADV_DONTDUMP);
 #endif
   // Best effort: a container may allow no locked memory at all.
-  ::mlock(page, sizeof(Secret::Bytes));
-  return {new (page) Secret::Bytes{}, [](Secret::Bytes* bytes) {
-            OPENSSL_cleanse(bytes, sizeof *bytes);
-            ::munmap(bytes, sizeof *bytes);
+  ::mlock(page, size);
+  return {static_cast<std::uint8_t*>(page), [size](std::uint8_t* bytes) {
+            OPENSSL_cleanse(bytes, size);
+            ::munmap(bytes, size);
           }};
 }
 
 }  // namespace
 
-Secret::Secret(std::span<const std::uint8_t> bytes) {
-  if (bytes.size() != size_bytes) {
-    fail(ErrorCode::InvalidKey, "a secret must hold ", size_bytes, " bytes, got ", bytes.size());
+Secret::Secret(std::span<const std::uint8_t> bytes) : size_(bytes.size()) {
+  if (size_ < 1 || size_ > most_bytes) {
+    fail(ErrorCode::InvalidKey, "a secret must hold 1 to ", most_bytes, " bytes, got ", size_);
   }
-  const auto copy = allocate();
-  std::copy(bytes.begin(), bytes.end(), copy->begin());
+  const auto copy = allocate(size_);
+  std::copy(bytes.begin(), bytes.end(), copy.get());
   bytes_ = copy;
 }
 
 Secret Secret::generate() {
-  Bytes drawn = {};
+  std::array<std::uint8_t, size_bytes> drawn = {};
   if (RAND_priv_bytes(drawn.data(), static_cast<int>(drawn.size())) != 1) {
     fail(ErrorCode::CryptoFailure, "OpenSSL's random generator failed");
   }
@@ -49,7 +49,7 @@ Secret Secret::generate() {
 }
 
 bool Secret::operator==(const Secret& other) const noexcept {
-  return CRYPTO_memcmp(bytes_->data(), other.bytes_->data(), size_bytes) == 0;
+  return size_ == other.size_ && CRYPTO_memcmp(bytes_.get(), other.bytes_.get(), size_) == 0;
 }
 
 }  // namespace countermark::keys

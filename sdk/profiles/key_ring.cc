@@ -1,6 +1,7 @@
 #include "countermark/key_ring.h"
 
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 
 #include <algorithm>
 #include <array>
@@ -39,13 +40,16 @@ Secret read_secret(const Json& entry, const HexSecrets& secrets, const std::stri
   const auto index = field.is_string()
                          ? profiles::placeholder_index(field.get_ref<const std::string&>())
                          : std::nullopt;
-  std::array<std::uint8_t, Secret::size_bytes> bytes = {};
+  std::array<std::uint8_t, Secret::most_bytes> room = {};
+  const std::size_t size = index && *index < secrets.size() ? secrets[*index].size() / 2 : 0;
+  const auto bytes = std::span(room).first(std::min(size, room.size()));
   // The value itself stays out of the message.
-  if (!index || *index >= secrets.size() || !base::from_hex(secrets[*index], bytes)) {
-    fail(broken, what, ": field \"secret\" must be 64 hex digits");
+  if (bytes.empty() || !base::from_hex(secrets[*index], bytes)) {
+    fail(broken, what,
+         ": field \"secret\" must be 64 hex digits, or 16 for each number of an engine's key");
   }
   Secret secret(bytes);
-  OPENSSL_cleanse(bytes.data(), bytes.size());
+  OPENSSL_cleanse(room.data(), room.size());
   return secret;
 }
 
@@ -67,32 +71,50 @@ Json unknown_fields(Json json, std::initializer_list<const char*> known,
   return json;
 }
 
+/// Whether the secret is an engine's key: it is too short to be committed to.
+bool is_engine_key(const KeyRingEntry& entry) {
+  return !entry.profiles.empty() && profiles::is_engine(entry.profiles.front());
+}
+
+/// Throws Error(InvalidKeyRing) unless all names of an entry's key are the same.
+void require_one_key(const KeyRingEntry& entry, const std::string& what) {
+  std::string commitment;
+  if (!is_engine_key(entry)) {
+    if (entry.secret.reveal().size() != Secret::size_bytes) {
+      fail(broken, what, ": field \"secret\" must be 64 hex digits");
+    }
+    commitment = keys::commitment(entry.secret);
+    if (entry.key_id != keys::key_id(commitment)) {
+      fail(broken, what, ": key_id is ", entry.key_id, ", but the secret's is ",
+           keys::key_id(commitment));
+    }
+  }
+  for (const Profile& profile : entry.profiles) {
+    if (profile.commitment() != commitment || profile.key_id() != entry.key_id) {
+      fail(broken, what, ": profile ", profile.id(), " is committed to another key (",
+           profile.key_id(), ") than the entry's (", entry.key_id, ")");
+    }
+  }
+}
+
 KeyRingEntry read_entry(const Json& json, const HexSecrets& secrets, const std::string& what) {
   const std::string key_id = base::require_string(json, "key_id", broken, what);
-  KeyRingEntry entry{read_secret(json, secrets, what), {}, {}};
-  const std::string commitment = keys::commitment(entry.secret);
-  if (key_id != keys::key_id(commitment)) {
-    fail(broken, what, ": key_id is ", key_id, ", but the secret's is ", keys::key_id(commitment));
-  }
+  KeyRingEntry entry{key_id, read_secret(json, secrets, what), {}, {}};
   const Json& list = base::require_field(json, "profiles", broken, what);
   if (!list.is_array()) fail(broken, what, ": field \"profiles\" must be an array");
   for (Json item : list) {
     restore(item, secrets);
-    Profile profile = profiles::make(std::move(item));
-    if (profile.commitment() != commitment) {
-      fail(broken, what, ": profile ", profile.id(), " is committed to another key (",
-           profile.key_id(), ") than the entry's (", key_id, ")");
-    }
-    entry.profiles.push_back(std::move(profile));
+    entry.profiles.push_back(profiles::make(std::move(item)));
   }
+  require_one_key(entry, what);
   entry.unknown_fields = unknown_fields(json, {"key_id", "secret", "profiles"}, secrets);
   return entry;
 }
 
 /// The entry as JSON, with placeholder `i` for its secret.
 Json write_entry(const KeyRingEntry& entry, std::size_t i) {
-  Json json = {{"key_id", keys::key_id(keys::commitment(entry.secret))},
-               {"secret", profiles::placeholder(i)},
+  Json json = {{"key_id", entry.key_id},
+               {"secret", profiles::placeholder(i, 2 * entry.secret.reveal().size())},
                {"profiles", Json::array()}};
   for (const Profile& profile : entry.profiles) json["profiles"].push_back(profile.impl().json);
   json.update(entry.unknown_fields);
@@ -114,7 +136,7 @@ void require_no_key_lost(const std::filesystem::path& path,
     if (!old.is_object() || !old.contains("key_id") || !old["key_id"].is_string()) continue;
     const auto& key_id = old["key_id"].get_ref<const std::string&>();
     const bool kept = std::any_of(entries.begin(), entries.end(), [&](const KeyRingEntry& entry) {
-      return keys::key_id(keys::commitment(entry.secret)) == key_id;
+      return entry.key_id == key_id;
     });
     if (!kept) {
       fail(ErrorCode::FileFailure, "not written: ", path.string(), " holds the key ", key_id,
@@ -127,6 +149,34 @@ void require_no_key_lost(const std::filesystem::path& path,
 bool environment_allows_readable() {
   const char* value = std::getenv("COUNTERMARK_ALLOW_READABLE_KEYS");
   return value != nullptr && std::string_view(value) == "1";
+}
+
+/// Eight random bytes.
+std::array<std::uint8_t, 8> drawn_key_id() {
+  std::array<std::uint8_t, 8> id = {};
+  if (RAND_bytes(id.data(), static_cast<int>(id.size())) != 1) {
+    fail(ErrorCode::CryptoFailure, "OpenSSL's random generator failed");
+  }
+  return id;
+}
+
+/// Adds a profile to the entry of its key, which is a new one where there is none.
+Profile add(std::vector<KeyRingEntry>& entries, Secret secret, Profile profile) {
+  KeyRingEntry* home = nullptr;
+  for (KeyRingEntry& entry : entries) {
+    for (const Profile& other : entry.profiles) {
+      if (other.id() == profile.id()) {
+        fail(ErrorCode::InvalidOption, "the key ring has a profile \"", profile.id(), "\" already");
+      }
+    }
+    if (entry.key_id == profile.key_id() && entry.secret == secret) home = &entry;
+  }
+  if (home == nullptr) {
+    entries.push_back({profile.key_id(), std::move(secret), {}, Json::object()});
+    home = &entries.back();
+  }
+  home->profiles.push_back(profile);
+  return profile;
 }
 
 }  // namespace
@@ -225,23 +275,31 @@ Profile KeyRing::create_profile(std::string_view id, const ProfileOptions& optio
 
 Profile KeyRing::import_secret(std::string_view id, std::span<const std::uint8_t> bytes,
                                const ProfileOptions& options) {
+  if (bytes.size() != Secret::size_bytes) {
+    fail(ErrorCode::InvalidKey, "a secret must hold ", Secret::size_bytes, " bytes, got ",
+         bytes.size());
+  }
   Secret secret(bytes);
   Profile profile = profiles::make(id, options, keys::commitment(secret));
-  KeyRingEntry* home = nullptr;
-  for (KeyRingEntry& entry : impl_->entries) {
-    for (const Profile& other : entry.profiles) {
-      if (other.id() == id) {
-        fail(ErrorCode::InvalidOption, "the key ring has a profile \"", id, "\" already");
-      }
-    }
-    if (entry.secret == secret) home = &entry;
+  return add(impl_->entries, std::move(secret), std::move(profile));
+}
+
+Profile KeyRing::import_engine_key(std::string_view id, std::string_view mark,
+                                   std::span<const std::uint64_t> key,
+                                   const EngineKeyOptions& options) {
+  if (key.empty() || key.size() > Secret::most_bytes / 8) {
+    fail(ErrorCode::InvalidKey, "an engine's key must hold 1 to ", Secret::most_bytes / 8,
+         " numbers, got ", key.size());
   }
-  if (home == nullptr) {
-    impl_->entries.push_back({std::move(secret), {}, Json::object()});
-    home = &impl_->entries.back();
+  Secret secret({reinterpret_cast<const std::uint8_t*>(key.data()), key.size_bytes()});
+  // One key has one name, however many profiles use it.
+  std::string key_id = base::to_hex(drawn_key_id());
+  for (const KeyRingEntry& entry : impl_->entries) {
+    if (is_engine_key(entry) && entry.secret == secret) key_id = entry.key_id;
   }
-  home->profiles.push_back(profile);
-  return profile;
+  Profile profile = profiles::make_engine(id, mark, options, key_id);
+  profiles::make_engine_mark(secret, profile);  // throws where the key does not fit
+  return add(impl_->entries, std::move(secret), std::move(profile));
 }
 
 Profile KeyRing::retire(std::string_view id) {

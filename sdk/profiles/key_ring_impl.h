@@ -15,6 +15,8 @@ namespace countermark {
 
 /// A secret and the profiles that use it.
 struct KeyRingEntry {
+  /// The beginning of the secret's commitment; of an engine's key drawn at random.
+  std::string key_id;
   keys::Secret secret;
   std::vector<Profile> profiles;
   /// Fields of the file that this version does not know.

@@ -1,13 +1,16 @@
 // What is behind a Profile: its JSON, and the fields that are asked for often.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/json.h"
+#include "countermark/key_ring.h"
 #include "countermark/profile.h"
 #include "marks/countermark_1.h"
+#include "marks/engine_mark.h"
 
 namespace countermark {
 
@@ -33,11 +36,23 @@ Profile make(base::Json json);
 /// Error(UnknownMark).
 Profile make(std::string_view id, const ProfileOptions& options, const std::string& commitment);
 
+/// A new profile of another engine's mark. Throws Error(InvalidOption), Error(InvalidProfile) or
+/// Error(UnknownMark).
+Profile make_engine(std::string_view id, std::string_view mark, const EngineKeyOptions& options,
+                    const std::string& key_id);
+
+/// Whether the mark is another engine's.
+bool is_engine(const Profile& profile);
+
+/// That mark with its key. Throws Error(InvalidKey).
+std::shared_ptr<const marks::EngineMark> make_engine_mark(const keys::Secret& key,
+                                                          const Profile& profile);
+
 /// The first token that `profile` cannot have marked: negative, or not below its vocab_size.
 /// Returns tokens.size() where there is none.
 std::size_t first_out_of_range(const Profile& profile, std::span<const TokenId> tokens) noexcept;
 
-/// The parameters of a `countermark/1` profile.
+/// The parameters of a `countermark/1` profile. Throws Error(InvalidOption) for any other.
 marks::Countermark1Parameters parameters_of(const Profile& profile);
 
 /// The number of ids that `profile` takes: vocab_size, or 2^31 without a tokenizer.

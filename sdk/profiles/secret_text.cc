@@ -6,7 +6,9 @@
 namespace countermark::profiles {
 namespace {
 
-constexpr std::size_t digits = 64;
+constexpr std::size_t digits_of_a_word = 16;
+
+bool is_whole(std::size_t digits) noexcept { return digits > 0 && digits % digits_of_a_word == 0; }
 
 bool is_hex_digit(char c) noexcept {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
@@ -33,7 +35,7 @@ void for_each_secret(const base::WipedString& text, Body&& body) {
 
 }  // namespace
 
-std::string placeholder(std::size_t i) {
+std::string placeholder(std::size_t i, std::size_t digits) {
   std::string text(digits, '#');
   std::to_chars(text.data() + 1, text.data() + digits, i);
   return text;
@@ -41,9 +43,9 @@ std::string placeholder(std::size_t i) {
 
 std::optional<std::size_t> placeholder_index(std::string_view text) {
   std::size_t i = 0;
-  if (text.size() != digits || text.front() != '#') return std::nullopt;
+  if (!is_whole(text.size()) || text.front() != '#') return std::nullopt;
   const auto [end, error] = std::from_chars(text.data() + 1, text.data() + text.size(), i);
-  if (error != std::errc() || text != placeholder(i)) return std::nullopt;
+  if (error != std::errc() || text != placeholder(i, text.size())) return std::nullopt;
   return i;
 }
 
@@ -52,9 +54,9 @@ std::vector<base::WipedString> cut_secrets(base::WipedString& text) {
   for_each_secret(text, [&](std::size_t begin, std::size_t end) {
     const auto first = text.begin() + static_cast<std::ptrdiff_t>(begin);
     const auto last = text.begin() + static_cast<std::ptrdiff_t>(end);
-    if (end - begin != digits || !std::all_of(first, last, is_hex_digit)) return;
+    if (!is_whole(end - begin) || !std::all_of(first, last, is_hex_digit)) return;
     secrets.emplace_back(first, last);
-    const std::string stand_in = placeholder(secrets.size() - 1);
+    const std::string stand_in = placeholder(secrets.size() - 1, end - begin);
     std::copy(stand_in.begin(), stand_in.end(), first);
   });
   return secrets;

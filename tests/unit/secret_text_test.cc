@@ -51,8 +51,8 @@ TEST_CASE("cut_secrets: leaves alone what is no secret") {
 
 TEST_CASE("placeholder_index: reads placeholders and nothing else") {
   for (const std::size_t i : {std::size_t{0}, std::size_t{7}, std::size_t{12345}}) {
-    CHECK(profiles::placeholder(i).size() == 64);
-    CHECK(profiles::placeholder_index(profiles::placeholder(i)) == i);
+    CHECK(profiles::placeholder(i, 64).size() == 64);
+    CHECK(profiles::placeholder_index(profiles::placeholder(i, 64)) == i);
   }
   CHECK_FALSE(profiles::placeholder_index(hex_a));
   CHECK_FALSE(profiles::placeholder_index("#0"));
