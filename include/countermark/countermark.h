@@ -4,6 +4,7 @@
 #include "countermark/calibration.h"  // IWYU pragma: export
 #include "countermark/detector.h"     // IWYU pragma: export
 #include "countermark/error.h"        // IWYU pragma: export
+#include "countermark/identify.h"     // IWYU pragma: export
 #include "countermark/key_ring.h"     // IWYU pragma: export
 #include "countermark/logits.h"       // IWYU pragma: export
 #include "countermark/profile.h"      // IWYU pragma: export

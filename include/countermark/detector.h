@@ -77,10 +77,21 @@ struct Test {
   double log10_p = 0.0;
 };
 
+/// What another engine's own detector says of a text, to lay beside ours.
+struct EngineResult {
+  std::size_t scored = 0;
+  double score = 0.0;
+  /// log10 of its p-value, as it is; NaN where the engine gives none.
+  double log10_p = 0.0;
+  /// What it is, and where it is wrong.
+  std::string remark;
+};
+
 /// What one profile's key found.
 struct ProfileResult {
   std::string profile;
-  /// Positions scored, and the sum of their scores: Gamma(scored, 1) under the null.
+  /// Positions scored, and the sum of their scores: Gamma(scored, 1) under the null, for the mark
+  /// of another engine what that adds up.
   std::size_t scored = 0;
   double score = 0.0;
   /// Of this profile alone, paid for all its tests: the least of p / share.
@@ -95,6 +106,8 @@ struct ProfileResult {
   Start start = Start::Unknown;
   bool is_marked = false;
   std::vector<Test> tests;
+  /// For the marks of other engines.
+  std::optional<EngineResult> engine = {};
 };
 
 /// A part of a text that a key marked.
@@ -192,12 +205,17 @@ class COUNTERMARK_API Detector {
   ///
   /// Throws Error(EmptyText), or Error(TokenOutOfRange) naming the position where an id is negative
   /// or not below a profile's vocab_size.
-  Detection detect(std::span<const TokenId> tokens, Start start = Start::Both) const;
+  ///
+  /// `prompt` is what came before the response in one run of tokens, if that is known. Marks
+  /// of engines whose contexts reach into it score the first tokens too then; the others do not
+  /// look at it.
+  Detection detect(std::span<const TokenId> tokens, Start start = Start::Both,
+                   std::optional<std::span<const TokenId>> prompt = {}) const;
 
   /// The same with a language model's probabilities at hand, which weigh a token by what it can
   /// say. Throws also Error(SizeMismatch) or Error(InvalidProbability).
-  Detection detect(std::span<const TokenId> tokens, const Proxy& proxy,
-                   Start start = Start::Both) const;
+  Detection detect(std::span<const TokenId> tokens, const Proxy& proxy, Start start = Start::Both,
+                   std::optional<std::span<const TokenId>> prompt = {}) const;
 
   /// The detection of that variant of one text (the original, the original normalised...) with the
   /// smallest p-value, corrected for all of them. At least one.

@@ -24,6 +24,9 @@ struct SequenceOptions {
   std::optional<std::uint64_t> seed = {};
   /// Tokens that the response holds already (a migrated or resumed request).
   std::span<const TokenId> response_so_far = {};
+  /// What comes before the response in one run of tokens. The marks of some engines take contexts
+  /// from it (docs/engines.md); our own does not look at it.
+  std::span<const TokenId> prompt = {};
   /// How long the response may become, if that is known: memory for so many tokens is taken at
   /// once, about 60 bytes each, and none later. 0: it is taken as the response grows.
   std::size_t max_tokens = 0;

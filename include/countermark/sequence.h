@@ -97,7 +97,7 @@ class COUNTERMARK_API Sequence {
   Sequence fork(std::optional<std::uint64_t> seed = {}) const;
 
   /// Where the next position belongs. Marks the position as handed out, so that the observed token
-  /// counts as marked.
+  /// counts as marked. Only for our own mark: with another engine's, every position is free.
   Placement placement() const noexcept;
 
   std::size_t size() const noexcept;

@@ -12,7 +12,6 @@
 #include "base/workers.h"
 #include "detect/calibration_impl.h"
 #include "detect/examination.h"
-#include "marks/countermark_1.h"
 #include "profiles/key_ring_impl.h"
 #include "profiles/profile_impl.h"
 
@@ -78,7 +77,7 @@ Halves halve(const Documents& documents, std::span<const std::size_t> widths, st
 }
 
 /// log10 p of pieces of documents; `common` n-grams left out.
-std::vector<double> measure(const marks::Countermark1& mark, const Documents& pieces,
+std::vector<double> measure(const detect::KeyedMark& mark, const Documents& pieces,
                             const detect::CommonNgrams* common, base::Workers& workers) {
   std::vector<double> log10_p(pieces.size());
   workers.run(pieces.size(), [&](std::size_t i) {
@@ -108,7 +107,7 @@ double log10_excess(const std::vector<double>& sorted) {
   return excess;
 }
 
-MeasuredRates rates_at(const marks::Countermark1& mark, const Halves& halves, std::size_t length,
+MeasuredRates rates_at(const detect::KeyedMark& mark, const Halves& halves, std::size_t length,
                        base::Workers& workers) {
   MeasuredRates rates;
   rates.tokens = length;
@@ -206,7 +205,7 @@ Calibration Calibration::build(const KeyRing& ring, std::string_view profile_id,
   require(options);
   const auto [entry, profile] = ring.impl().find(profile_id);
   const Documents some = read(*profile, documents);
-  const marks::Countermark1 mark(entry->secret, profiles::parameters_of(*profile));
+  const detect::KeyedMark mark(entry->secret, *profile);
 
   auto impl = std::make_shared<Impl>();
   impl->profile = profile->id();
@@ -215,9 +214,7 @@ Calibration Calibration::build(const KeyRing& ring, std::string_view profile_id,
   impl->documents = some.size();
   impl->common_in = options.common_in > 0 ? options.common_in
                                           : std::max<std::size_t>(4, (some.size() + 999) / 1000);
-  std::vector<std::size_t> widths = {static_cast<std::size_t>(mark.parameters().narrow_width),
-                                     static_cast<std::size_t>(mark.parameters().wide_width)};
-  widths.erase(std::unique(widths.begin(), widths.end()), widths.end());
+  const std::vector<std::size_t> widths = mark.widths();
   impl->hashes = detect::CommonNgrams::find(some, widths, impl->common_in);
   impl->common = detect::CommonNgrams(impl->hashes);
 

@@ -13,10 +13,9 @@
 #include "detect/calibration_impl.h"
 #include "detect/correction.h"
 #include "detect/examination.h"
+#include "detect/keyed_mark.h"
 #include "detect/rests.h"
 #include "detect/sum.h"
-#include "keys/derivation.h"
-#include "marks/countermark_1.h"
 #include "profiles/key_ring_impl.h"
 #include "profiles/profile_impl.h"
 #include "stats/evidence.h"
@@ -47,8 +46,7 @@ double needed_scores(double log10_bar) {
 /// A profile with its key, ready to test texts.
 struct Candidate {
   Profile profile;
-  keys::Secret secret;
-  marks::Countermark1 mark;
+  detect::KeyedMark mark;
   std::optional<Calibration> calibration;
 
   const detect::CommonNgrams* common() const noexcept {
@@ -97,6 +95,7 @@ struct Asked {
   std::optional<double> entropy_bits = {};
   Start start = Start::Both;
   std::size_t variants = 1;
+  std::optional<std::span<const TokenId>> prompt = {};
 };
 
 }  // namespace
@@ -162,6 +161,7 @@ Detection Detector::Impl::detect(std::span<const TokenId> tokens, const Asked& a
                         {.tokens = tokens,
                          .probabilities = asked.probabilities,
                          .start = asked.start,
+                         .prompt = asked.prompt,
                          .log10_bar = log10_threshold - price - inflation},
                         candidate.common());
     const ProfileResult result{.profile = candidate.profile.id(),
@@ -171,7 +171,8 @@ Detection Detector::Impl::detect(std::span<const TokenId> tokens, const Asked& a
                                .log10_e = examination.log10_e,
                                .log10_inflation = inflation,
                                .start = examination.start,
-                               .tests = examination.tests};
+                               .tests = examination.tests,
+                               .engine = examination.engine};
     for (const detect::Window& w : examination.regions) {
       detection.regions.push_back({result.profile, w.begin, w.end, std::nullopt, w.scored, w.score,
                                    std::min(0.0, w.log10_p + price + inflation)});
@@ -205,7 +206,7 @@ void Detector::Impl::look_ahead(Detection& detection,
     double times = HUGE_VAL;
     double of_tokens = static_cast<double>(tokens);
     if (examination.start == Start::Response) {
-      of_tokens -= static_cast<double>(candidates[i].mark.parameters().free_prefix);
+      of_tokens -= static_cast<double>(candidates[i].mark.free_prefix());
     }
     if (!asked.probabilities.empty()) {
       if (examination.expected_log10_e > 0.0) times = -bar / examination.expected_log10_e;
@@ -236,21 +237,24 @@ Detector::Detector(const KeyRing& ring, std::span<const std::string> profile_ids
   impl->log10_threshold = detect::log10_threshold(options.false_positive_rate);
   for (const auto& [entry, profile] : ring.impl().find_all(profile_ids)) {
     impl->candidates.push_back(
-        {*profile, entry->secret,
-         marks::Countermark1(entry->secret, profiles::parameters_of(*profile)), std::nullopt});
+        {*profile, detect::KeyedMark(entry->secret, *profile), std::nullopt});
   }
   for (const Calibration& calibration : options.calibrations) impl->take(calibration);
   impl_ = std::move(impl);
 }
 
-Detection Detector::detect(std::span<const TokenId> tokens, Start start) const {
-  return impl_->detect(tokens, {.start = start});
+Detection Detector::detect(std::span<const TokenId> tokens, Start start,
+                           std::optional<std::span<const TokenId>> prompt) const {
+  return impl_->detect(tokens, {.start = start, .prompt = prompt});
 }
 
-Detection Detector::detect(std::span<const TokenId> tokens, const Proxy& proxy, Start start) const {
+Detection Detector::detect(std::span<const TokenId> tokens, const Proxy& proxy, Start start,
+                           std::optional<std::span<const TokenId>> prompt) const {
   const std::vector<double> probabilities = read(proxy, tokens.size());
-  return impl_->detect(
-      tokens, {.probabilities = probabilities, .entropy_bits = proxy.entropy_bits, .start = start});
+  return impl_->detect(tokens, {.probabilities = probabilities,
+                                .entropy_bits = proxy.entropy_bits,
+                                .start = start,
+                                .prompt = prompt});
 }
 
 Detection Detector::detect_variants(std::span<const std::span<const TokenId>> variants,
@@ -305,17 +309,14 @@ DecoyRank Detector::rank(std::span<const TokenId> tokens, std::string_view profi
     fail(ErrorCode::InvalidOption, "decoys must be in 1..", most, ", got ", decoys);
   }
   require_text(candidate.profile, tokens);
-  const auto log10_p_of = [&](const marks::Countermark1& mark) {
+  const auto log10_p_of = [&](const detect::KeyedMark& mark) {
     return detect::examine(mark, {.tokens = tokens, .start = start}, candidate.common()).log10_p;
   };
   DecoyRank result;
   result.profile = candidate.profile.id();
   result.log10_p = log10_p_of(candidate.mark);
   for (std::size_t i = 0; i < decoys; ++i) {
-    const std::string label = "decoy/" + std::to_string(i);
-    const marks::Countermark1 decoy(keys::derive(candidate.secret, label),
-                                    candidate.mark.parameters());
-    result.decoys.push_back(log10_p_of(decoy));
+    result.decoys.push_back(log10_p_of(candidate.mark.decoy(i)));
     if (result.decoys.back() <= result.log10_p) ++result.rank;
   }
   const auto count = static_cast<double>(decoys);
@@ -332,10 +333,11 @@ AccountScore Detector::score_account(std::span<const TokenId> tokens, std::strin
     fail(ErrorCode::AccountMismatch, "profile \"", profile_id, "\" has no accounts");
   }
   require_text(candidate.profile, tokens);
-  const std::vector<double> rests = detect::rests_of(
-      candidate.mark, tokens, detect::of_account(candidate.mark, account), candidate.common());
-  const auto prefix = static_cast<std::size_t>(candidate.mark.parameters().free_prefix);
-  const detect::SumEvidence evidence = detect::sum_scores(rests, prefix, start);
+  const marks::Countermark1& mark = *candidate.mark.ours();  // no other mark has accounts
+  const std::vector<double> rests =
+      detect::rests_of(mark, tokens, detect::of_account(mark, account), candidate.common());
+  const detect::SumEvidence evidence =
+      detect::sum_scores(rests, candidate.mark.free_prefix(), start);
   return {evidence.scored, evidence.score, evidence.log10_p};
 }
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "detect/likelihood.h"
-#include "detect/rests.h"
 #include "detect/sum.h"
 #include "stats/evidence.h"
 #include "stats/goodness_of_fit.h"
@@ -58,18 +58,19 @@ double log10_goodness_of_fit(std::vector<double> p_values) {
 
 }  // namespace
 
-Examination examine(const marks::Countermark1& mark, const Question& question,
-                    const CommonNgrams* common) {
+Examination examine(const KeyedMark& mark, const Question& question, const CommonNgrams* common) {
   Examination result;
-  result.rests = rests_of(mark, question.tokens, ours(mark), common);
-  const auto prefix = static_cast<std::size_t>(mark.parameters().free_prefix);
-  const SumEvidence sum = sum_scores(result.rests, prefix, question.start);
+  KeyedMark::Look look = mark.look(question.tokens, question.prompt, question.start, common);
+  result.rests = std::move(look.rests);
+  result.engine = std::move(look.engine);
+  const std::size_t prefix = mark.free_prefix();
+  const SumEvidence& sum = look.sum;
   result.start = sum.start;
   result.scored = sum.scored;
   result.score = sum.score;
 
   const bool assumes_nothing = question.start == Start::Both;
-  const bool has_probabilities = !question.probabilities.empty();
+  const bool has_probabilities = mark.selects() && !question.probabilities.empty();
   std::vector<double> p_values;
   if (assumes_nothing) p_values = known(result.rests);
   const std::size_t n = p_values.size();
@@ -101,7 +102,7 @@ Examination examine(const marks::Countermark1& mark, const Question& question,
     if (bar) *bar -= price;
     Scan scanned = scan(result.rests, bar);
     add(Statistic::Scan, side_share, scanned.log10_p);
-    const auto context = static_cast<std::size_t>(mark.parameters().narrow_width);
+    const std::size_t context = mark.widths().front();
     std::size_t before = 0;
     for (Window& region : scanned.regions) {
       region.log10_p = std::min(0.0, region.log10_p + price);

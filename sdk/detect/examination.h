@@ -8,8 +8,8 @@
 
 #include "countermark/detector.h"
 #include "detect/common_ngrams.h"
+#include "detect/keyed_mark.h"
 #include "detect/scan.h"
-#include "marks/countermark_1.h"
 
 namespace countermark::detect {
 
@@ -23,6 +23,8 @@ struct Question {
   /// Empty, or of as many entries, in (0, 1] or NaN.
   std::span<const double> probabilities = {};
   Start start = Start::Both;
+  /// What came before, if that is known.
+  std::optional<std::span<const TokenId>> prompt = {};
   /// Parts of the text are told whose p-value is at most this; none where it is not given.
   std::optional<double> log10_bar = {};
 };
@@ -43,10 +45,11 @@ struct Examination {
   std::vector<Window> regions;
   /// With probabilities: what the likelihood's log10_e would be if the text were marked.
   double expected_log10_e = 0.0;
+  std::optional<EngineResult> engine;
 };
 
 /// "Ours", but for `common` n-grams. Throws Error(CryptoFailure).
-Examination examine(const marks::Countermark1& mark, const Question& question,
+Examination examine(const KeyedMark& mark, const Question& question,
                     const CommonNgrams* common = nullptr);
 
 }  // namespace countermark::detect

@@ -184,6 +184,14 @@ ErrorCode row_size(Logits logits, const std::optional<TokenizerInfo>& tokenizer,
   return ErrorCode::InvalidOption;
 }
 
+std::vector<float> as_floats(Logits logits, std::size_t size) {
+  std::vector<float> floats(size);
+  kernels::with_row(logits.data(), logits.type(), [&](const auto& row) {
+    for (std::size_t i = 0; i < size; ++i) floats[i] = row[i];
+  });
+  return floats;
+}
+
 ErrorCode candidates_by_definition(const BlockedRow& row, const SamplingOptions& options,
                                    std::vector<Candidate>& candidates) {
   candidates.clear();

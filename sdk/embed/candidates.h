@@ -13,14 +13,11 @@
 #include "countermark/profile.h"
 #include "countermark/token.h"
 #include "embed/blocked_row.h"
+#include "marks/candidate.h"
 
 namespace countermark::embed {
 
-struct Candidate {
-  TokenId token;
-  /// Probability up to scale; more than 0.
-  double weight;
-};
+using marks::Candidate;
 
 /// Whether every option is in its range; a NaN is not.
 bool is_valid(const SamplingOptions& options) noexcept;
@@ -42,6 +39,9 @@ struct Scratch {
 /// without one. SizeMismatch or InvalidOption where they cannot be looked at.
 ErrorCode row_size(Logits logits, const std::optional<TokenizerInfo>& tokenizer,
                    std::size_t& size) noexcept;
+
+/// The first `size` logits as floats.
+std::vector<float> as_floats(Logits logits, std::size_t size);
 
 /// Fills `scratch.candidates` with what `options` (valid, temperature above 0) leaves of the row,
 /// scaled so that the largest weight is 1. Returns InvalidLogits or NoCandidate, and then they are

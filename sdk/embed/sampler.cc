@@ -119,6 +119,13 @@ class Batch {
   std::size_t entered_ = 0;
 };
 
+void require_ids(const char* name, std::span<const TokenId> tokens, const Profile& profile) {
+  const std::size_t bad = profiles::first_out_of_range(profile, tokens);
+  if (bad == tokens.size()) return;
+  fail(ErrorCode::TokenOutOfRange, name, "[", bad, "] is ", tokens[bad],
+       ", and a token id must be in 0..", profiles::id_limit(profile) - 1);
+}
+
 }  // namespace
 
 Sampler::Sampler(const KeyRing& ring, std::string_view profile_id, const SamplerOptions& options) {
@@ -127,9 +134,14 @@ Sampler::Sampler(const KeyRing& ring, std::string_view profile_id, const Sampler
     fail(ErrorCode::RetiredProfile, "profile \"", profile_id,
          "\" is retired: it detects, and marks nothing new");
   }
-  impl_ = std::make_shared<const Impl>(
-      Impl{*profile, marks::Countermark1(entry->secret, profiles::parameters_of(*profile)),
-           std::make_unique<base::Workers>(options.threads)});
+  auto impl = std::make_shared<Impl>(
+      Impl{*profile, std::nullopt, nullptr, std::make_unique<base::Workers>(options.threads)});
+  if (profiles::is_engine(*profile)) {
+    impl->engine = profiles::make_engine_mark(entry->secret, *profile);
+  } else {
+    impl->mark.emplace(entry->secret, profiles::parameters_of(*profile));
+  }
+  impl_ = std::move(impl);
 }
 
 const Profile& Sampler::profile() const noexcept { return impl_->profile; }
@@ -140,19 +152,22 @@ Sequence Sampler::sequence(const SequenceOptions& options) const {
          "\" has no accounts, but an account was given");
   }
   std::optional<keys::AccountKey> account;
-  if (options.account) account = impl_->mark.account_key(*options.account);
-  auto sequence = std::make_unique<Sequence::Impl>(
-      impl_, account, options.seed ? *options.seed : embed::random_seed());
+  if (options.account) account = impl_->mark->account_key(*options.account);
+  require_ids("prompt", options.prompt, impl_->profile);
   const auto so_far = options.response_so_far;
-  if (const auto bad = profiles::first_out_of_range(impl_->profile, so_far); bad < so_far.size()) {
-    fail(ErrorCode::TokenOutOfRange, "response_so_far[", bad, "] is ", so_far[bad],
-         ", and a token id must be in 0..", profiles::id_limit(impl_->profile) - 1);
-  }
+  require_ids("response_so_far", so_far, impl_->profile);
+  auto sequence = std::make_unique<Sequence::Impl>(
+      impl_,
+      impl_->mark ? embed::Response(*impl_->mark)
+                  : embed::Response(impl_->engine->walk(options.prompt)),
+      account, options.seed ? *options.seed : embed::random_seed());
   const std::size_t room = std::max(options.max_tokens, so_far.size());
-  sequence->walk.reserve(room);
+  sequence->response.reserve(room);
   sequence->records.reserve(room);
   for (const TokenId token : so_far) {
-    if (const ErrorCode code = sequence->observe(token); code != ErrorCode::Ok) {
+    const auto* const engine = sequence->response.engine();
+    const bool takes_part = engine != nullptr && engine->is_marked({});
+    if (const ErrorCode code = sequence->observe(token, takes_part); code != ErrorCode::Ok) {
       fail(code, error_description(code));
     }
   }

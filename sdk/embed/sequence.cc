@@ -47,27 +47,34 @@ class Mean {
 
 }  // namespace
 
-Sequence::Impl::Impl(std::shared_ptr<const Sampler::Impl> from,
+Sequence::Impl::Impl(std::shared_ptr<const Sampler::Impl> from, embed::Response response_so_far,
                      std::optional<keys::AccountKey> account_key, std::uint64_t free_seed)
-    : sampler(std::move(from)), account(account_key), seed(free_seed), walk(sampler->mark) {}
+    : sampler(std::move(from)),
+      account(account_key),
+      seed(free_seed),
+      response(std::move(response_so_far)) {}
 
 Sequence::Impl::Kind Sequence::Impl::drawn_kind() const noexcept {
-  return walk.next_is_marked() ? Kind::Marked : Kind::Free;
+  return response.ours()->next_is_marked() ? Kind::Marked : Kind::Free;
 }
 
 marks::TokenHash Sequence::Impl::hash() const noexcept {
-  if (walk.next_is_marked()) {
-    const marks::Place& place = walk.next();
-    return {place.seed, place.layer == marks::Layer::Wide ? account : std::nullopt};
-  }
+  const marks::Walk& walk = *response.ours();
+  if (!walk.next_is_marked()) return free_hash();
+  const marks::Place& place = walk.next();
+  return {place.seed, place.layer == marks::Layer::Wide ? account : std::nullopt};
+}
+
+marks::TokenHash Sequence::Impl::free_hash() const noexcept {
   // A free draw is Gumbel-max too, under keys of this response's own.
-  const std::array<std::uint64_t, 2> position = {walk.size(), attempt};
+  const std::array<std::uint64_t, 2> position = {response.size(), attempt};
   const XXH128_hash_t keys = XXH3_128bits_withSeed(position.data(), sizeof position, seed);
   return {{keys.low64, keys.high64}, std::nullopt};
 }
 
 void Sequence::Impl::keep_greedy(TokenId token) noexcept {
   pending.selected = true;
+  pending.takes_part = false;
   pending.token = token;
   pending.record = {Kind::Greedy};
 }
@@ -104,8 +111,47 @@ void Sequence::Impl::keep_draw(std::span<const embed::Candidate> candidates) noe
                     chosen_weight / total};
 }
 
+void Sequence::Impl::keep_engine_draw(std::span<embed::Candidate> candidates, bool is_biased) {
+  const marks::EngineWalk& engine = *response.engine();
+  if (candidates.size() == 1) {
+    keep_greedy(candidates.front().token);
+    pending.takes_part = engine.is_marked(candidates);
+    return;
+  }
+  double total = 0.0, weighted_logs = 0.0;
+  for (const embed::Candidate& c : candidates) {
+    total += c.weight;
+    weighted_logs += c.weight * std::log(c.weight);
+  }
+  const auto keep = [&](TokenId token, Kind kind, double share) {
+    pending.selected = true;
+    pending.takes_part = false;
+    pending.token = token;
+    const double entropy = std::max(0.0, std::log(total) - weighted_logs / total);
+    pending.record = {kind, Sight::Measured, static_cast<float>(entropy), share};
+  };
+  const bool is_marked = engine.is_marked(candidates);
+  if (is_marked) {
+    const std::array<std::uint64_t, 3> toss = {response.size(), attempt, 1};
+    const double coin = prf::uniform(XXH3_64bits_withSeed(toss.data(), sizeof toss, seed));
+    if (const auto token = engine.select(candidates, coin)) {
+      const auto chosen =
+          std::find_if(candidates.begin(), candidates.end(),
+                       [&](const embed::Candidate& c) { return c.token == *token; });
+      return keep(*token, Kind::Marked, chosen->weight / total);
+    }
+    if (!is_biased) engine.reweigh(candidates);
+  }
+  const marks::TokenHash hash_of = free_hash();
+  marks::Selection selection;
+  for (const auto& [token, weight] : candidates) {
+    if (weight > 0.0) selection.offer_hash(token, hash_of(token), weight);
+  }
+  keep(selection.token(), is_marked ? Kind::Marked : Kind::Free, 1.0);
+}
+
 bool Sequence::Impl::is_measured_position(std::size_t row_size) const noexcept {
-  return row_size < long_row || walk.size() % measured_every == 0 || records.empty() ||
+  return row_size < long_row || response.size() % measured_every == 0 || records.empty() ||
          records.back().kind == Kind::Forced;
 }
 
@@ -133,6 +179,7 @@ ErrorCode Sequence::Impl::select(Logits logits, const SamplingOptions& options) 
       code != ErrorCode::Ok) {
     return code;
   }
+  if (response.engine() != nullptr) return select_by_engine(logits, size, options);
   const embed::BlockedRow row(kernels::active(), logits, size);
   if (options.temperature == 0.0) {
     TokenId token = 0;
@@ -160,7 +207,58 @@ ErrorCode Sequence::Impl::select_candidates(std::span<const TokenId> ids,
   auto& candidates = scratch().candidates;
   const ErrorCode code = embed::candidates_from_weights(
       ids, weights, profiles::id_limit(sampler->profile), candidates);
-  if (code == ErrorCode::Ok) keep_draw(candidates);
+  if (code != ErrorCode::Ok) return code;
+  if (response.engine() != nullptr) {
+    keep_engine_draw(candidates, false);
+  } else {
+    keep_draw(candidates);
+  }
+  return code;
+}
+
+ErrorCode Sequence::Impl::select_by_engine(Logits logits, std::size_t size,
+                                           const SamplingOptions& options) {
+  using Bias = marks::EngineWalk::Bias;
+  const marks::EngineWalk& engine = *response.engine();
+  const bool is_greedy = options.temperature == 0.0;
+  const bool is_biased =
+      engine.is_marked({}) && (engine.biases() == Bias::BeforeTruncation ||
+                               (is_greedy && engine.biases() == Bias::AfterTruncation));
+  std::vector<float> biased;
+  if (is_biased) {
+    biased = embed::as_floats(logits, size);
+    // A bias may look for the likeliest tokens, and there are none among these.
+    if (std::any_of(biased.begin(), biased.end(), [](float x) { return !(x < HUGE_VALF); })) {
+      return ErrorCode::InvalidLogits;
+    }
+    engine.bias(biased);
+    logits = Logits(std::span<const float>(biased));
+  }
+  const embed::BlockedRow row(kernels::active(), logits, size);
+  if (is_greedy && engine.reweighs_greedy() && engine.is_marked({})) {
+    // What the mark makes of the untruncated distribution, and the likeliest of that.
+    const ErrorCode code = embed::candidates_from_logits(row, {}, scratch());
+    if (code != ErrorCode::Ok) return code;
+    auto& candidates = scratch().candidates;
+    engine.reweigh(candidates);
+    keep_greedy(std::max_element(candidates.begin(), candidates.end(),
+                                 [](const embed::Candidate& a, const embed::Candidate& b) {
+                                   return a.weight < b.weight;
+                                 })
+                    ->token);
+    pending.record.kind = Kind::Marked;
+    return code;
+  }
+  if (is_greedy) {
+    TokenId token = 0;
+    const ErrorCode code = embed::greedy_from_logits(row, scratch(), token);
+    if (code != ErrorCode::Ok) return code;
+    keep_greedy(token);
+    if (is_biased) pending.record.kind = Kind::Marked;
+    return code;
+  }
+  const ErrorCode code = embed::candidates_from_logits(row, options, scratch());
+  if (code == ErrorCode::Ok) keep_engine_draw(scratch().candidates, is_biased);
   return code;
 }
 
@@ -168,18 +266,19 @@ bool Sequence::Impl::in_vocabulary(TokenId token) const noexcept {
   return token >= 0 && static_cast<std::int64_t>(token) < profiles::id_limit(sampler->profile);
 }
 
-ErrorCode Sequence::Impl::observe(TokenId token) {
+ErrorCode Sequence::Impl::observe(TokenId token, bool takes_part) {
   if (!in_vocabulary(token)) return ErrorCode::TokenOutOfRange;
   Record record;
   if (pending.selected && pending.token == token) {
     record = pending.record;
+    takes_part |= pending.takes_part;
   } else if (pending.placed) {
     record.kind = drawn_kind();
   }
   records.push_back(record);
   ErrorCode code = ErrorCode::Ok;
   try {
-    code = walk.observe(token);
+    code = response.observe(token, takes_part || record.kind == Kind::Marked);
   } catch (...) {
     records.pop_back();
     throw;
@@ -194,14 +293,14 @@ ErrorCode Sequence::Impl::observe(TokenId token) {
 
 void Sequence::Impl::rollback(std::size_t count) noexcept {
   if (count == 0 || records.empty()) return;
-  walk.rollback(count);
-  records.resize(walk.size());
+  response.rollback(count);
+  records.resize(response.size());
   pending = {};
   ++attempt;
 }
 
 void Sequence::Impl::undo_observe() noexcept {
-  walk.rollback(1);
+  response.rollback(1);
   records.pop_back();
 }
 
@@ -245,9 +344,11 @@ Sequence Sequence::fork(std::optional<std::uint64_t> seed) const {
 }
 
 Placement Sequence::placement() const noexcept {
+  const marks::Walk* const walk = impl_->response.ours();
+  if (walk == nullptr) return {};
   impl_->pending.placed = true;
-  if (!impl_->walk.next_is_marked()) return {};
-  const marks::Place& place = impl_->walk.next();
+  if (!walk->next_is_marked()) return {};
+  const marks::Place& place = walk->next();
   Placement result;
   result.layer = static_cast<Layer>(place.layer);
   result.k1 = place.seed.k1;
@@ -260,9 +361,9 @@ Placement Sequence::placement() const noexcept {
   return result;
 }
 
-std::size_t Sequence::size() const noexcept { return impl_->walk.size(); }
+std::size_t Sequence::size() const noexcept { return impl_->response.size(); }
 
-std::span<const TokenId> Sequence::tokens() const noexcept { return impl_->walk.tokens(); }
+std::span<const TokenId> Sequence::tokens() const noexcept { return impl_->response.tokens(); }
 
 SequenceStats Sequence::stats() const {
   using Kind = Impl::Kind;
@@ -270,6 +371,7 @@ SequenceStats Sequence::stats() const {
   SequenceStats stats;
   stats.tokens = size();
   const bool accounts = impl_->sampler->profile.has_accounts();
+  const marks::Walk* const ours = impl_->response.ours();
   const auto score_of = [](const Record& record) {
     return record.kind == Kind::Marked ? stats::harmonic(1.0 / record.probability) : 1.0;
   };
@@ -294,16 +396,21 @@ SequenceStats Sequence::stats() const {
     const double entropy = is_estimated ? entropies[kind].value_or(0.0) : record.entropy_nats;
     stats.entropy_bits += entropy / std::numbers::ln2;
 
-    const marks::Layer layer = impl_->walk.places()[i].layer;
-    if (layer == marks::Layer::Free || (accounts && layer == marks::Layer::Wide)) continue;
+    if (ours == nullptr && record.kind == Kind::Free) continue;
+    if (ours != nullptr) {
+      const marks::Layer layer = ours->places()[i].layer;
+      if (layer == marks::Layer::Free || (accounts && layer == marks::Layer::Wide)) continue;
+    }
     const double score = is_estimated ? scores[kind].value_or(1.0) : score_of(record);
     all.add(score);
     ++all_scored;
-    if (impl_->sampler->mark.parameters().in_free_prefix(i)) continue;
+    if (ours != nullptr && impl_->sampler->mark->parameters().in_free_prefix(i)) continue;
     rest.add(score);
     ++rest_scored;
   }
-  if (stats.marked > 0) {
+  // Of an engine's mark it is known where that selects by U.
+  const auto& engine = impl_->sampler->engine;
+  if (stats.marked > 0 && (engine == nullptr || engine->selects())) {
     stats.expected_log10_p =
         stats::log10_nested_tail(rest_scored, rest.value(), all_scored, all.value());
   }

@@ -12,6 +12,7 @@
 #include "countermark/sequence.h"
 #include "embed/candidates.h"
 #include "embed/race.h"
+#include "embed/response.h"
 #include "marks/countermark_1.h"
 
 namespace countermark {
@@ -19,7 +20,9 @@ namespace countermark {
 /// A profile with its key: shared by a sampler and all of its sequences.
 struct Sampler::Impl {
   Profile profile;
-  marks::Countermark1 mark;
+  /// Our own mark, or another engine's.
+  std::optional<marks::Countermark1> mark;
+  std::shared_ptr<const marks::EngineMark> engine;
   /// For batches.
   std::unique_ptr<base::Workers> workers = {};
 };
@@ -45,28 +48,36 @@ struct Sequence::Impl {
   struct Pending {
     bool selected = false;
     bool placed = false;
+    /// The mark drew the token, if only from one candidate: some engines remember that.
+    bool takes_part = false;
     TokenId token = 0;
     Record record;
   };
 
-  Impl(std::shared_ptr<const Sampler::Impl> from, std::optional<keys::AccountKey> account_key,
-       std::uint64_t free_seed);
+  Impl(std::shared_ptr<const Sampler::Impl> from, embed::Response response_so_far,
+       std::optional<keys::AccountKey> account_key, std::uint64_t free_seed);
 
-  /// What a token drawn at the next position is.
+  /// What a token drawn at the next position by our own mark is.
   Kind drawn_kind() const noexcept;
-  /// The hash that draws the next position, the mark's or a free one.
+  /// The hash by which our own mark draws the next position.
   marks::TokenHash hash() const noexcept;
+  /// The hash of a draw that no mark makes.
+  marks::TokenHash free_hash() const noexcept;
 
   ErrorCode select(Logits logits, const SamplingOptions& options);
   ErrorCode select_candidates(std::span<const TokenId> ids, std::span<const double> weights);
   bool in_vocabulary(TokenId token) const noexcept;
-  ErrorCode observe(TokenId token);
+  /// `takes_part`: a token that was drawn elsewhere, by the same mark.
+  ErrorCode observe(TokenId token, bool takes_part = false);
   void rollback(std::size_t count) noexcept;
   /// Takes the last token back as if it had never been observed, so that a batch can undo.
   void undo_observe() noexcept;
 
   void keep_greedy(TokenId token) noexcept;
   void keep_draw(std::span<const embed::Candidate> candidates) noexcept;
+  /// The same by another engine's mark; `is_biased`: it has changed the logits already.
+  void keep_engine_draw(std::span<embed::Candidate> candidates, bool is_biased);
+  ErrorCode select_by_engine(Logits logits, std::size_t size, const SamplingOptions& options);
   void keep_winner(const embed::BlockedRow& row, const embed::Winner& winner, double temperature);
   /// Whether the distribution of the next position is summed up.
   bool is_measured_position(std::size_t row_size) const noexcept;
@@ -76,7 +87,7 @@ struct Sequence::Impl {
   std::uint64_t seed;
   /// Rollbacks so far: positions that come again are drawn anew.
   std::uint64_t attempt = 0;
-  marks::Walk walk;
+  embed::Response response;
   std::vector<Record> records;
   Pending pending;
   /// Set while a batch call runs, to find a sequence that occurs twice.

@@ -14,17 +14,6 @@ void require(const char* name, std::int64_t value, std::int64_t low, std::int64_
   fail(ErrorCode::InvalidOption, name, " must be in ", low, "..", high, ", got ", value);
 }
 
-void read(const base::Json& json, const char* name, std::int64_t& value) {
-  const auto field = json.find(name);
-  if (field == json.end()) return;
-  // An unsigned number beyond int64 would wrap into range.
-  if (!field->is_number_integer() ||
-      (field->is_number_unsigned() && field->get<std::uint64_t>() > (std::uint64_t{1} << 62))) {
-    fail(ErrorCode::InvalidProfile, "parameter ", name, " must be an integer, got ", field->dump());
-  }
-  value = field->get<std::int64_t>();
-}
-
 }  // namespace
 
 void Countermark1Parameters::validate() const {
@@ -46,23 +35,27 @@ void Countermark1Parameters::validate() const {
   }
 }
 
-Countermark1Parameters Countermark1Parameters::from_json(const base::Json& json) {
-  if (!json.is_object()) fail(ErrorCode::InvalidProfile, "parameters must be a JSON object");
+Countermark1Parameters Countermark1Parameters::read(Parameters& reader) {
   Countermark1Parameters parameters;
-  read(json, "narrow_width", parameters.narrow_width);
-  read(json, "wide_width", parameters.wide_width);
-  read(json, "narrow_units", parameters.narrow_units);
-  read(json, "free_units", parameters.free_units);
-  read(json, "free_prefix", parameters.free_prefix);
-  if (const auto field = json.find("accounts"); field != json.end()) {
-    if (!field->is_boolean()) {
-      fail(ErrorCode::InvalidProfile, "parameter accounts must be true or false, got ",
-           field->dump());
-    }
-    parameters.accounts = field->get<bool>();
-  }
+  // validate() knows the ranges.
+  const auto read_into = [&](const char* name, std::int64_t& value) {
+    value = reader.integer(name, value, std::numeric_limits<std::int64_t>::min(),
+                           std::numeric_limits<std::int64_t>::max());
+  };
+  read_into("narrow_width", parameters.narrow_width);
+  read_into("wide_width", parameters.wide_width);
+  read_into("narrow_units", parameters.narrow_units);
+  read_into("free_units", parameters.free_units);
+  read_into("free_prefix", parameters.free_prefix);
+  parameters.accounts = reader.boolean("accounts", parameters.accounts);
   parameters.validate();
   return parameters;
+}
+
+Countermark1Parameters Countermark1Parameters::from_json(const base::Json& json) {
+  base::Json copy = json;
+  Parameters reader(copy);
+  return read(reader);
 }
 
 void Countermark1Parameters::write(base::Json& json) const {
@@ -74,9 +67,7 @@ void Countermark1Parameters::write(base::Json& json) const {
   json["accounts"] = accounts;
 }
 
-void complete_countermark_1(base::Json& parameters) {
-  Countermark1Parameters::from_json(parameters).write(parameters);
-}
+void complete_countermark_1(Parameters& parameters) { Countermark1Parameters::read(parameters); }
 
 Countermark1::Countermark1(const keys::Secret& secret, const Countermark1Parameters& parameters)
     : parameters_((parameters.validate(), parameters)),

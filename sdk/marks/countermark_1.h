@@ -15,7 +15,9 @@
 #include "keys/aes.h"
 #include "keys/derivation.h"
 #include "keys/secret.h"
+#include "marks/parameters.h"
 #include "marks/seed_set.h"
+#include "marks/selection.h"
 #include "prf/mix.h"
 
 namespace countermark::marks {
@@ -41,6 +43,7 @@ struct Countermark1Parameters {
 
   /// Reads and validates; a parameter that is absent takes its default. Throws Error(InvalidOption)
   /// or Error(InvalidProfile).
+  static Countermark1Parameters read(Parameters& reader);
   static Countermark1Parameters from_json(const base::Json& json);
 
   /// Writes every parameter into `json`, leaving other fields alone.
@@ -48,7 +51,7 @@ struct Countermark1Parameters {
 };
 
 /// The mark's parameters completed in place; for the table of marks.
-void complete_countermark_1(base::Json& parameters);
+void complete_countermark_1(Parameters& parameters);
 
 /// Where a position belongs, and the seed of its context.
 struct Place {
@@ -73,36 +76,6 @@ struct TokenHash {
     if (account) keys = {seed.k1, seed.k2, true, account->a1, account->a2};
     return keys;
   }
-};
-
-/// Keeps the candidate that section 6 selects. Candidates come in any order.
-class Selection {
- public:
-  /// Offers a candidate of weight > 0 with its -ln U. Whether it is the best so far.
-  bool offer(TokenId token, double exponential, double weight) noexcept {
-    const double key = exponential / weight;
-    if (key < best_ || (key == best_ && token < token_)) {
-      best_ = key;
-      token_ = token;
-      return true;
-    }
-    return false;
-  }
-
-  /// The same by its hash. -ln U >= 1 - U, so that few need the logarithm.
-  bool offer_hash(TokenId token, std::uint64_t hash, double weight) noexcept {
-    // Two roundings lie between this and the comparison of keys, if the best one is a normal
-    // number.
-    constexpr double slack = 1.0 + 0x1p-50;
-    if (best_ > 0x1p-1000 && prf::one_minus_uniform(hash) > best_ * weight * slack) return false;
-    return offer(token, prf::exponential(hash), weight);
-  }
-  TokenId token() const noexcept { return token_; }
-
- private:
-  double best_ = HUGE_VAL;
-  // Above every id, so that even a key of infinity beats having no candidate.
-  TokenId token_ = INT32_MAX;
 };
 
 /// Keys and parameters. Immutable; any number of walks may start from one object at once.

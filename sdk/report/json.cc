@@ -62,6 +62,12 @@ std::string to_json(const Detection& detection) {
                        {"start", start_name(result.start)},
                        {"log10_inflation", result.log10_inflation},
                        {"tests", std::move(tests)}});
+    if (result.engine) {
+      results.back()["engine"] = {{"scored", result.engine->scored},
+                                  {"score", result.engine->score},
+                                  {"log10_p", or_null(result.engine->log10_p)},
+                                  {"remark", result.engine->remark}};
+    }
   }
   base::Json regions = base::Json::array();
   for (const Region& region : detection.regions) {

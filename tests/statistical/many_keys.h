@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "detect/keyed_mark.h"
 #include "embed/sequence_impl.h"
 #include "marks/countermark_1.h"
 #include "profiles/profile_impl.h"
@@ -74,13 +75,16 @@ class ManyKeys {
       : profile_(ring_of(options).profile("p")), parameters_(profiles::parameters_of(profile_)) {}
 
   marks::Countermark1 mark(std::uint64_t n) const { return {secret(n), parameters_}; }
+  detect::KeyedMark keyed(std::uint64_t n) const { return {secret(n), parameters_}; }
 
   /// A response under secret n, whose free draws have the seed n too.
   Sequence sequence(std::uint64_t n, std::optional<std::uint64_t> account = {}) const {
-    auto sampler = std::make_shared<const Sampler::Impl>(Sampler::Impl{profile_, mark(n)});
+    auto sampler = std::make_shared<const Sampler::Impl>(Sampler::Impl{profile_, mark(n), nullptr});
     std::optional<keys::AccountKey> key;
-    if (account) key = sampler->mark.account_key(*account);
-    return Sequence(std::make_unique<Sequence::Impl>(std::move(sampler), key, n));
+    if (account) key = sampler->mark->account_key(*account);
+    embed::Response response(*sampler->mark);
+    return Sequence(
+        std::make_unique<Sequence::Impl>(std::move(sampler), std::move(response), key, n));
   }
 
  private:

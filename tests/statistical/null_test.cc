@@ -170,7 +170,7 @@ TEST_CASE("Detection: over many keys the p-value that pays for every test is val
     std::size_t with_parts = 0;
     for (std::uint64_t n = 0; n < keys_tried; ++n) {
       const detect::Examination examination =
-          detect::examine(keys.mark(n), {.tokens = text.tokens, .log10_bar = -1.0});
+          detect::examine(keys.keyed(n), {.tokens = text.tokens, .log10_bar = -1.0});
       log10_p.push_back(examination.log10_p);
       with_parts += !examination.regions.empty();
     }
@@ -195,7 +195,7 @@ TEST_CASE("Detection: over many keys the p-value with a model's probabilities is
     double e_sum = 0.0;
     for (std::uint64_t n = 0; n < tried; ++n) {
       const detect::Examination examination =
-          detect::examine(keys.mark(n), {.tokens = text.tokens, .probabilities = probabilities});
+          detect::examine(keys.keyed(n), {.tokens = text.tokens, .probabilities = probabilities});
       log10_p.push_back(examination.log10_p);
       e_sum += std::min(10.0, std::pow(10.0, examination.log10_e));
     }

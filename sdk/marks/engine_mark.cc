@@ -1,0 +1,30 @@
+#include "marks/engine_mark.h"
+
+#include "base/bytes.h"
+#include "base/fail.h"
+
+namespace countermark::marks {
+
+std::optional<TokenId> EngineWalk::select(std::span<const Candidate> /*candidates*/,
+                                          double /*coin*/) const {
+  return std::nullopt;
+}
+void EngineWalk::reweigh(std::span<Candidate> /*candidates*/) const {}
+void EngineWalk::bias(std::span<float> /*logits*/) const {}
+
+std::uint64_t word_of(const keys::Secret& secret, std::size_t i) noexcept {
+  return base::load<std::uint64_t>(secret.reveal().data() + 8 * i);
+}
+
+void require_words(const keys::Secret& secret, std::size_t least, std::size_t most) {
+  const std::size_t words = words_of(secret);
+  if (words >= least && words <= most && secret.reveal().size() % 8 == 0) return;
+  const std::string range =
+      least == most ? std::to_string(least) : std::to_string(least) + " to " + std::to_string(most);
+  fail(ErrorCode::InvalidKey, "a key of this mark holds ", range, " x 64 bits, got ",
+       8 * secret.reveal().size());
+}
+
+std::size_t words_of(const keys::Secret& secret) noexcept { return secret.reveal().size() / 8; }
+
+}  // namespace countermark::marks

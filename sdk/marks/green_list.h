@@ -1,0 +1,61 @@
+// What the marks with green lists have in common: docs/spec/green-lists.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/json.h"
+#include "marks/engine_mark.h"
+
+namespace countermark::marks {
+
+/// Of a permutation.
+inline constexpr std::int64_t largest_vocab = std::int64_t{1} << 24;
+
+/// A rule by which a context makes some tokens green: an engine's hashing, with its key.
+class GreenRule {
+ public:
+  virtual ~GreenRule() = default;
+
+  /// Tokens that a list depends on, the token itself among them where `is_self_seeded`.
+  virtual std::size_t window() const noexcept = 0;
+  virtual bool is_self_seeded() const noexcept = 0;
+  /// The list of a window of so many tokens, oldest first: its seed, as the generator takes it.
+  virtual std::uint64_t list(std::span<const TokenId> window) const noexcept = 0;
+  virtual bool is_green(std::uint64_t list, TokenId token) const = 0;
+  /// All green tokens of a list, of those below `vocab_size`.
+  virtual std::vector<TokenId> greens(std::uint64_t list, std::size_t vocab_size) const = 0;
+  /// The probability that a token is green under a key that is independent of it.
+  virtual double share() const noexcept = 0;
+  /// The same as the engine's own detector takes it.
+  virtual double nominal_share() const noexcept = 0;
+};
+
+/// How an engine biases.
+struct GreenBias {
+  /// Added to a green token's logit.
+  double delta = 2.0;
+  /// Before temperature and truncation, or after them.
+  bool is_first = false;
+  /// Where seeds depend on the token: how many of the likeliest are looked at; 0: all.
+  std::size_t looked_at = 0;
+  /// Where fewer tokens come before than there are in a window: whether they are padded with zeros
+  /// on the left, or the position is not marked.
+  bool is_padded = false;
+};
+
+/// The engine's own count, over every window or each one once, and the normal tail of its z.
+struct GreenCount {
+  bool counts_repeats = false;
+  const char* remark = "";
+};
+
+std::shared_ptr<const EngineMark> make_green_list(
+    const keys::Secret& key, std::function<std::shared_ptr<const GreenRule>(const keys::Secret&)>,
+    const GreenBias& bias, const GreenCount& count);
+
+}  // namespace countermark::marks

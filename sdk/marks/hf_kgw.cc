@@ -1,0 +1,140 @@
+#include "marks/hf_kgw.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "marks/green_list.h"
+#include "marks/parameters.h"
+#include "prf/torch_permutation.h"
+
+namespace countermark::marks {
+namespace {
+
+constexpr std::uint32_t table_size = 1'000'003;
+
+struct KgwParameters {
+  bool is_selfhash;
+  std::uint32_t vocab_size;
+  double greenlist_ratio;
+  double bias;
+  std::size_t context_width;
+
+  std::uint32_t green_size() const noexcept {
+    return static_cast<std::uint32_t>(static_cast<double>(vocab_size) * greenlist_ratio);
+  }
+};
+
+KgwParameters read(Parameters& reader, bool is_selfhash) {
+  KgwParameters read = {};
+  read.is_selfhash = is_selfhash;
+  read.vocab_size = static_cast<std::uint32_t>(reader.required_integer(
+      "vocab_size", "the model's, the length of its logits", 2, largest_vocab));
+  read.greenlist_ratio = reader.number("greenlist_ratio", 0.25, 1e-6, 1.0 - 1e-6);
+  read.bias = reader.number("bias", 2.0, -100.0, 100.0);
+  read.context_width = static_cast<std::size_t>(reader.integer("context_width", 1, 1, 64));
+  reader.fixed("context_of", "prompt and response");
+  reader.fixed("padding", nullptr);
+  reader.fixed("first_scored", is_selfhash ? "context_width - 1" : "context_width");
+  reader.fixed("scored_once", "seed and token");
+  reader.fixed("permuted_on", "cpu");
+  if (read.green_size() < 1) {
+    fail(ErrorCode::InvalidOption, "greenlist_ratio ", read.greenlist_ratio, " of ",
+         read.vocab_size, " tokens leaves no green one");
+  }
+  return read;
+}
+
+KgwParameters read(const base::Json& parameters, bool is_selfhash) {
+  base::Json copy = parameters;
+  Parameters reader(copy);
+  return read(reader, is_selfhash);
+}
+
+class KgwRule final : public GreenRule {
+ public:
+  KgwRule(const keys::Secret& key, const KgwParameters& parameters)
+      : parameters_(parameters), key_(word_of(key, 0)) {
+    require_words(key, 1, 1);
+    // Whole numbers and words differ from here on, and the engine mixes both.
+    if (key_ >> 63 != 0) fail(ErrorCode::InvalidKey, "hashing_key must be in 0..2^63-1");
+    if (parameters.is_selfhash) table_ = prf::TorchPermutation(key_).first(table_size, table_size);
+  }
+
+  std::size_t window() const noexcept override { return parameters_.context_width; }
+  bool is_self_seeded() const noexcept override { return parameters_.is_selfhash; }
+  /// The seed modulo 2^64 - 1, never negative, of which the lower half counts.
+  std::uint64_t list(std::span<const TokenId> window) const noexcept override {
+    constexpr std::uint64_t modulus = ~std::uint64_t{0};
+    if (!parameters_.is_selfhash) {
+      // Of whole numbers, which do not wrap.
+      const auto product =
+          static_cast<__uint128_t>(key_) * static_cast<std::uint64_t>(window.back());
+      return static_cast<std::uint32_t>(product % modulus);
+    }
+    // 64-bit products that wrap, and the least of them as signed numbers.
+    const std::uint64_t of_token = hash(window.back());
+    std::int64_t least = std::numeric_limits<std::int64_t>::max();
+    for (const TokenId token : window) {
+      least = std::min(least, static_cast<std::int64_t>(key_ * hash(token) * of_token));
+    }
+    const auto bits = static_cast<std::uint64_t>(least);
+    return static_cast<std::uint32_t>(least < 0 ? bits - 1 : bits);
+  }
+  bool is_green(std::uint64_t list, TokenId token) const override {
+    if (static_cast<std::uint32_t>(token) >= parameters_.vocab_size) return false;
+    return prf::TorchPermutation(list).is_among_first(
+        static_cast<std::uint32_t>(token), parameters_.green_size(), parameters_.vocab_size);
+  }
+  std::vector<TokenId> greens(std::uint64_t list, std::size_t /*vocab_size*/) const override {
+    const auto green =
+        prf::TorchPermutation(list).first(parameters_.green_size(), parameters_.vocab_size);
+    return {green.begin(), green.end()};
+  }
+  double nominal_share() const noexcept override { return parameters_.greenlist_ratio; }
+  double share() const noexcept override {
+    return static_cast<double>(parameters_.green_size()) /
+           static_cast<double>(parameters_.vocab_size);
+  }
+
+ private:
+  std::uint64_t hash(TokenId token) const noexcept {
+    return table_[static_cast<std::uint32_t>(token) % table_size] + std::uint64_t{1};
+  }
+  KgwParameters parameters_;
+  std::uint64_t key_;
+  std::vector<std::uint32_t> table_;
+};
+
+std::shared_ptr<const EngineMark> make(const keys::Secret& key, const KgwParameters& parameters) {
+  const GreenBias bias = {.delta = parameters.bias, .looked_at = 40};
+  const GreenCount count = {
+      .counts_repeats = true,
+      .remark =
+          "transformers' normal approximation (older versions have another formula, "
+          "too small from z = 4 on); it counts every repeat of an n-gram as a draw of its own"};
+  return make_green_list(
+      key,
+      [parameters](const keys::Secret& secret) {
+        return std::make_shared<KgwRule>(secret, parameters);
+      },
+      bias, count);
+}
+
+}  // namespace
+
+void complete_hf_kgw_lefthash(Parameters& parameters) { read(parameters, false); }
+
+void complete_hf_kgw_selfhash(Parameters& parameters) { read(parameters, true); }
+
+std::shared_ptr<const EngineMark> make_hf_kgw_lefthash_1(const keys::Secret& key,
+                                                         const base::Json& parameters) {
+  return make(key, read(parameters, false));
+}
+
+std::shared_ptr<const EngineMark> make_hf_kgw_selfhash_1(const keys::Secret& key,
+                                                         const base::Json& parameters) {
+  return make(key, read(parameters, true));
+}
+
+}  // namespace countermark::marks

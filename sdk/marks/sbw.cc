@@ -1,0 +1,184 @@
+#include "marks/sbw.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "marks/green_list.h"
+#include "marks/parameters.h"
+#include "prf/jenkins.h"
+#include "prf/philox.h"
+#include "prf/torch_permutation.h"
+
+namespace countermark::marks {
+namespace {
+
+constexpr std::uint32_t table_size = 1'000'003;
+constexpr std::uint64_t table_seed = 2'971'215'073;
+/// Words are compared by their lower 31 bits.
+constexpr std::uint32_t word_mask = 0x7FFFFFFF;
+
+/// How a seed makes tokens green.
+enum class Generator {
+  Philox,    ///< A word for each token.
+  RandPerm,  ///< A permutation of the vocabulary.
+};
+
+struct SbwParameters {
+  bool is_selfhash;
+  Generator generator;
+  /// Of a permutation.
+  std::uint32_t vocab_size;
+  double gamma;
+  double delta;
+
+  std::uint32_t green_size() const noexcept {
+    return static_cast<std::uint32_t>(static_cast<double>(vocab_size) * gamma);
+  }
+  std::uint32_t green_words() const noexcept {
+    return static_cast<std::uint32_t>(gamma * static_cast<double>(word_mask));
+  }
+};
+
+SbwParameters read(Parameters& reader, bool is_selfhash) {
+  SbwParameters read = {};
+  read.is_selfhash = is_selfhash;
+  read.generator = reader.choice("generator", {"philox", "randperm"}) == "philox"
+                       ? Generator::Philox
+                       : Generator::RandPerm;
+  read.gamma = reader.number("gamma", 0.5, 1e-6, 1.0 - 1e-6);
+  read.delta = reader.number("delta", 2.0, -100.0, 100.0);
+  if (read.generator == Generator::RandPerm) {
+    read.vocab_size = static_cast<std::uint32_t>(reader.required_integer(
+        "vocab_size", "the model's, the length of its logits", 2, largest_vocab));
+    reader.fixed("permuted_on", "cpu");
+    if (read.green_size() < 1) {
+      fail(ErrorCode::InvalidOption, "gamma ", read.gamma, " of ", read.vocab_size,
+           " tokens leaves no green one");
+    }
+  }
+  reader.fixed("context_width", is_selfhash ? 4 : 1);
+  reader.fixed("context_of", "prompt and response");
+  reader.fixed("padding", 0);
+  reader.fixed("first_scored", is_selfhash ? 3 : 1);
+  reader.fixed("scored_once", "seed and token");
+  return read;
+}
+
+SbwParameters read(const base::Json& parameters, bool is_selfhash) {
+  base::Json copy = parameters;
+  Parameters reader(copy);
+  return read(reader, is_selfhash);
+}
+
+class SbwRule final : public GreenRule {
+ public:
+  SbwRule(const keys::Secret& key, const SbwParameters& parameters)
+      : parameters_(parameters), key_(word_of(key, 0)) {
+    require_words(key, 1, 1);
+  }
+
+  std::size_t window() const noexcept override { return parameters_.is_selfhash ? 4 : 1; }
+  bool is_self_seeded() const noexcept override { return parameters_.is_selfhash; }
+  std::uint64_t list(std::span<const TokenId> window) const noexcept override {
+    const std::int64_t seed = seed_of(window);
+    if (parameters_.generator == Generator::Philox) return static_cast<std::uint64_t>(seed);
+    // Modulo 2^63 - 1, never negative, of which the lower half counts.
+    constexpr std::int64_t modulus = std::numeric_limits<std::int64_t>::max();
+    const std::int64_t rest = seed % modulus;
+    return static_cast<std::uint32_t>(rest < 0 ? rest + modulus : rest);
+  }
+  bool is_green(std::uint64_t list, TokenId token) const override {
+    if (parameters_.generator == Generator::Philox) {
+      const auto id = static_cast<std::uint32_t>(token);
+      const prf::PhiloxBlock words =
+          prf::philox({id >> 2, 0, 0, 0}, static_cast<std::uint32_t>(list),
+                      static_cast<std::uint32_t>(list >> 32));
+      return (words[id & 3] & word_mask) < parameters_.green_words();
+    }
+    if (static_cast<std::uint32_t>(token) >= parameters_.vocab_size) return false;
+    return prf::TorchPermutation(list).is_among_first(
+        static_cast<std::uint32_t>(token), parameters_.green_size(), parameters_.vocab_size);
+  }
+  std::vector<TokenId> greens(std::uint64_t list, std::size_t vocab_size) const override {
+    std::vector<TokenId> greens;
+    if (parameters_.generator == Generator::Philox) {
+      for (std::size_t i = 0; i < vocab_size; ++i) {
+        if (is_green(list, static_cast<TokenId>(i))) greens.push_back(static_cast<TokenId>(i));
+      }
+      return greens;
+    }
+    const auto first =
+        prf::TorchPermutation(list).first(parameters_.green_size(), parameters_.vocab_size);
+    return {first.begin(), first.end()};
+  }
+  double nominal_share() const noexcept override { return parameters_.gamma; }
+  double share() const noexcept override {
+    if (parameters_.generator == Generator::Philox) {
+      return static_cast<double>(parameters_.green_words()) * 0x1p-31;
+    }
+    return static_cast<double>(parameters_.green_size()) /
+           static_cast<double>(parameters_.vocab_size);
+  }
+
+ private:
+  std::int64_t seed_of(std::span<const TokenId> window) const noexcept {
+    if (!parameters_.is_selfhash) {
+      return static_cast<std::int64_t>(key_ * static_cast<std::uint64_t>(window.back()));
+    }
+    const std::uint64_t of_token = hash(window.back());
+    std::int64_t least = std::numeric_limits<std::int64_t>::max();
+    for (const TokenId token : window) {
+      least = std::min(least, static_cast<std::int64_t>(key_ * hash(token) * of_token));
+    }
+    return least;
+  }
+  std::uint64_t hash(TokenId token) const noexcept {
+    if (parameters_.generator == Generator::Philox) {
+      return static_cast<std::uint64_t>(prf::jenkins(token));
+    }
+    // The same for every key.
+    static const std::vector<std::uint32_t> table =
+        prf::TorchPermutation(table_seed).first(table_size, table_size);
+    return table[static_cast<std::uint32_t>(token) % table_size] + std::uint64_t{1};
+  }
+  SbwParameters parameters_;
+  std::uint64_t key_;
+};
+
+std::shared_ptr<const EngineMark> make(const keys::Secret& key, const SbwParameters& parameters) {
+  const bool is_whole = parameters.generator == Generator::Philox;
+  const GreenBias bias = {.delta = parameters.delta,
+                          .is_first = true,
+                          .looked_at = is_whole ? std::size_t{0} : std::size_t{41},
+                          .is_padded = true};
+  const GreenCount count = {
+      .counts_repeats = false,
+      .remark =
+          "sbw's normal approximation; it counts n-grams that share a seed and a token, "
+          "which are one draw, as several"};
+  return make_green_list(
+      key,
+      [parameters](const keys::Secret& secret) {
+        return std::make_shared<SbwRule>(secret, parameters);
+      },
+      bias, count);
+}
+
+}  // namespace
+
+void complete_sbw_lefthash(Parameters& parameters) { read(parameters, false); }
+
+void complete_sbw_selfhash(Parameters& parameters) { read(parameters, true); }
+
+std::shared_ptr<const EngineMark> make_sbw_lefthash_1(const keys::Secret& key,
+                                                      const base::Json& parameters) {
+  return make(key, read(parameters, false));
+}
+
+std::shared_ptr<const EngineMark> make_sbw_selfhash_1(const keys::Secret& key,
+                                                      const base::Json& parameters) {
+  return make(key, read(parameters, true));
+}
+
+}  // namespace countermark::marks

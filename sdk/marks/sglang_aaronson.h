@@ -1,0 +1,20 @@
+// The marks sglang/aaronson-1 and sglang/aaronson-dual-1: docs/spec/sglang-aaronson.md.
+#pragma once
+
+#include <memory>
+
+#include "base/json.h"
+#include "marks/engine_mark.h"
+#include "marks/parameters.h"
+
+namespace countermark::marks {
+
+/// For the table of marks.
+void complete_sglang_aaronson(Parameters& parameters);
+void complete_sglang_aaronson_dual(Parameters& parameters);
+std::shared_ptr<const EngineMark> make_sglang_aaronson_1(const keys::Secret& key,
+                                                         const base::Json& parameters);
+std::shared_ptr<const EngineMark> make_sglang_aaronson_dual_1(const keys::Secret& key,
+                                                              const base::Json& parameters);
+
+}  // namespace countermark::marks
