@@ -207,7 +207,7 @@ def test_page_says_verdict_threshold_and_profile() -> None:
     page = page_of("some words of a text that nobody marked", ring)
     assert "too short to say" in page
     assert "What it does not" in page
-    assert ring.profiles[0].commitment in page
+    assert str(ring.profiles[0].commitment) in page
     assert "10<sup>&minus;6</sup>" in page
 
 

@@ -18,9 +18,11 @@ an exact p-value:
 from countermark._core import (
     AccountScore,
     Calibration,
+    ContractFit,
     DecoyRank,
     Detection,
     Detector,
+    EngineResult,
     KeyRing,
     MeasuredRates,
     Profile,
@@ -32,6 +34,7 @@ from countermark._core import (
     SequenceStats,
     Test,
     __version__,
+    identify,
     tokenizer_fingerprint,
 )
 from countermark._errors import CountermarkError
@@ -40,10 +43,12 @@ from countermark.tokenizers import Tokenizer
 __all__ = [
     "AccountScore",
     "Calibration",
+    "ContractFit",
     "CountermarkError",
     "DecoyRank",
     "Detection",
     "Detector",
+    "EngineResult",
     "KeyRing",
     "MeasuredRates",
     "Profile",
@@ -56,5 +61,6 @@ __all__ = [
     "Test",
     "Tokenizer",
     "__version__",
+    "identify",
     "tokenizer_fingerprint",
 ]

@@ -36,14 +36,20 @@ class Profile:
     def mark(self) -> str:
         """Name and revision of the mark, such as ``"countermark/1"``."""
     @property
+    def warning(self) -> str | None:
+        """Why nothing new should be marked with it; None where there is no reason."""
+    @property
     def parameters(self) -> dict[str, Any]:
         """Every parameter of the mark."""
     @property
     def key_id(self) -> str:
-        """First 16 hex digits of the commitment."""
+        """First 16 hex digits of the commitment; 16 random ones for another engine's key."""
     @property
-    def commitment(self) -> str:
-        """HMAC-SHA256(secret, "countermark key commitment"): 64 hex digits."""
+    def commitment(self) -> str | None:
+        """HMAC-SHA256(secret, "countermark key commitment"): 64 hex digits.
+
+        None for another engine's key, which is short enough to be guessed from it.
+        """
     @property
     def tokenizer(self) -> dict[str, Any] | None:
         """``name``, ``vocab_size`` and ``fingerprint`` of the tokenizer, where one was given."""
@@ -111,6 +117,23 @@ class KeyRing:
         tokenizer: _TokenizerLike = None,
     ) -> Profile:
         """Add a profile for a 32-byte secret from elsewhere. Pass a bytearray and wipe it."""
+    def import_engine_key(
+        self,
+        id: str,
+        mark: str | None = None,
+        key: int | str | _Sequence[int | str] | None = None,
+        *,
+        config: Any = None,
+        tokenizer: _TokenizerLike = None,
+        **parameters: Any,
+    ) -> Profile:
+        """Add a profile for another engine's mark (docs/engines.md) and that engine's own key.
+
+        Give ``mark`` and ``key``, a number of 64 bits or as many as the contract has (a string is
+        hexadecimal digits), with what of the mark's ``parameters`` is not the engine's default. Or
+        give ``config``, the engine's own: a path, a mapping or an object (``countermark.engines``);
+        ``mark`` then only says which of several revisions.
+        """
     def retire(self, id: str) -> Profile:
         """Retire a profile: it goes on detecting and marks nothing new."""
     def profile(self, id: str) -> Profile:
@@ -213,12 +236,14 @@ class Sampler:
         response_so_far: _TokenIds = (),
         *,
         max_tokens: int = 0,
+        prompt: _TokenIds = (),
     ) -> Sequence:
         """Begin a response.
 
         ``account`` (0 to 2**64 - 1) is for profiles with accounts alone. ``seed`` makes the free
         draws repeatable and has no part in the mark. Memory for ``max_tokens`` tokens is taken at
-        once; 0: as the response grows.
+        once; 0: as the response grows. ``prompt`` is what comes before in one run of tokens: some
+        engines' marks take contexts from it.
         """
     def sample_batch(
         self,
@@ -297,6 +322,25 @@ class ProfileResult:
     @property
     def tests(self) -> list[Test]:
         """Every test made."""
+    @property
+    def engine(self) -> EngineResult | None:
+        """For another engine's mark: what its own detector says."""
+
+class EngineResult:
+    """What another engine's own detector says of a text, to lay beside ours."""
+
+    @property
+    def scored(self) -> int:
+        """Positions scored by the engine."""
+    @property
+    def score(self) -> float:
+        """What the engine adds up or averages."""
+    @property
+    def log10_p(self) -> float | None:
+        """log10 of its p-value as it is, None where it gives none."""
+    @property
+    def remark(self) -> str:
+        """What it is, and where it is wrong."""
 
 class Region:
     """A part of a text that a key marked."""
@@ -492,7 +536,12 @@ class Detector:
     ) -> None:
         """Test the ``profiles`` named, or every one. The rate is in (0, 0.5]."""
     def detect(
-        self, token_ids: _TokenIds, start: _Start | None = None, *, proxy: _Proxy | None = None
+        self,
+        token_ids: _TokenIds,
+        start: _Start | None = None,
+        *,
+        proxy: _Proxy | None = None,
+        prompt: _TokenIds | None = None,
     ) -> Detection:
         """Test one text.
 
@@ -500,7 +549,8 @@ class Detector:
         of which a part is marked are tried, and paid for. "unknown" and "response" assume one
         response, from anywhere or whole, and test it by the sum alone. With a ``proxy``, any
         language model's probabilities (:mod:`countermark.models`), tokens are weighed by what they
-        can say.
+        can say. ``prompt`` is what came before the response in one run of tokens, if that is known:
+        engines' marks whose contexts reach into it score the first tokens too then.
         """
     def detect_variants(
         self, variants: Iterable[_TokenIds], start: _Start | None = None
@@ -576,3 +626,46 @@ class Replay:
 
 def tokenizer_fingerprint(vocabulary: Iterable[tuple[int, bytes | str]]) -> str:
     """XXH3-128 over (id, bytes as the tokenizer stores them), as 32 hex digits."""
+
+class ContractFit:
+    """One engine's contract that :func:`identify` tried."""
+
+    @property
+    def mark(self) -> str:
+        """The mark, as profiles spell it."""
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter, as :meth:`KeyRing.import_engine_key` takes them."""
+    @property
+    def key_words(self) -> int:
+        """How many numbers of the key it takes; TextSeal's second one is the first plus 12345."""
+    @property
+    def scored(self) -> int:
+        """Tokens scored in all texts together."""
+    @property
+    def score(self) -> float:
+        """The sum of their scores."""
+    @property
+    def log10_p(self) -> float:
+        """Of this contract alone."""
+    @property
+    def log10_p_adjusted(self) -> float:
+        """After Holm's correction over all contracts tried."""
+    @property
+    def fits(self) -> bool:
+        """Whether that is at most the rate asked for."""
+
+def identify(
+    texts: Iterable[_TokenIds],
+    key: int | str | _Sequence[int | str],
+    prompts: Iterable[_TokenIds] | None = None,
+    *,
+    vocab_size: int | None = None,
+    false_positive_rate: float = 1e-6,
+    threads: int = 0,
+) -> list[ContractFit]:
+    """Try every engine's contract on texts whose key is known; best first.
+
+    A few hundred tokens do for most. ``vocab_size``, the length of the model's logits, is needed
+    for marks that permute the vocabulary. ``prompts`` are the ids before each text, if known.
+    """

@@ -95,7 +95,11 @@ class Story:
                 f"accounts has {len(accounts)} entries for {len(prompts)} prompts", "size_mismatch"
             )
         marking = [
-            sampler.sequence(account=account, seed=None if seed is None else seed + i)
+            sampler.sequence(
+                account=account,
+                seed=None if seed is None else seed + i,
+                prompt=[self._model.bos, *self.tokenizer.encode(prompts[i]).tolist()],
+            )
             for i, account in enumerate(accounts)
         ]
         answers: list[Answer] = []

@@ -36,6 +36,19 @@ py::object from_json(const std::string& json) {
   return py::module_::import("json").attr("loads")(json);
 }
 
+std::string to_json_text(const py::object& value) {
+  return py::module_::import("json").attr("dumps")(value).cast<std::string>();
+}
+
+/// Wipes `words` when it goes out of scope.
+auto wiping(std::vector<std::uint64_t>& words) {
+  const auto wipe = [](std::vector<std::uint64_t>* all) {
+    volatile std::uint64_t* const data = all->data();
+    for (std::size_t i = 0; i < all->size(); ++i) data[i] = 0;
+  };
+  return std::unique_ptr<std::vector<std::uint64_t>, decltype(wipe)>(&words, wipe);
+}
+
 std::int64_t id_limit(const Profile& profile) {
   return profile.tokenizer() ? profile.tokenizer()->vocab_size : std::int64_t{1} << 31;
 }
@@ -166,6 +179,13 @@ Purpose purpose_of(const std::string& purpose) {
                    purpose, "\""));
 }
 
+std::optional<TokenizerInfo> tokenizer_info(const py::object& tokenizer) {
+  if (tokenizer.is_none()) return std::nullopt;
+  const py::dict info = py::module_::import("countermark.tokenizers").attr("describe")(tokenizer);
+  return TokenizerInfo{info["name"].cast<std::string>(), info["vocab_size"].cast<std::int64_t>(),
+                       info["fingerprint"].cast<std::string>()};
+}
+
 ProfileOptions profile_options(const std::string& mark, bool accounts, const std::string& purpose,
                                std::int64_t narrow_width, std::int64_t wide_width,
                                std::optional<std::int64_t> narrow_units,
@@ -181,12 +201,7 @@ ProfileOptions profile_options(const std::string& mark, bool accounts, const std
   result.narrow_units = narrow_units;
   result.free_units = free_units;
   result.free_prefix = free_prefix;
-  if (!tokenizer.is_none()) {
-    const py::dict info = py::module_::import("countermark.tokenizers").attr("describe")(tokenizer);
-    result.tokenizer =
-        TokenizerInfo{info["name"].cast<std::string>(), info["vocab_size"].cast<std::int64_t>(),
-                      info["fingerprint"].cast<std::string>()};
-  }
+  result.tokenizer = tokenizer_info(tokenizer);
   return result;
 }
 
@@ -324,6 +339,13 @@ void observe_batch(const Sampler& self, const py::iterable& sequences, py::handl
 
 py::tuple placements(const Sampler&, const py::iterable& sequences) {
   const Use use(sequences);
+  for (std::size_t i = 0; i < use.size(); ++i) {
+    if (use.profile(i).mark() != ProfileOptions{}.mark) {
+      throw Error(ErrorCode::InvalidOption,
+                  text("row ", i, ": profile \"", use.profile(i).id(), "\" has the mark ",
+                       use.profile(i).mark(), ", which has no placements: sample here"));
+    }
+  }
   const auto size = static_cast<py::ssize_t>(use.size());
   py::array_t<std::uint8_t> layer(size);
   py::array_t<std::uint64_t> k1(size), k2(size), a1(size), a2(size);
@@ -376,12 +398,16 @@ std::vector<Detection> detect_many(const PyDetector& self, const py::iterable& t
 }
 
 Detection detect(const PyDetector& self, py::handle token_ids,
-                 const std::optional<std::string>& start, const py::object& proxy) {
+                 const std::optional<std::string>& start, const py::object& proxy,
+                 const py::object& prompt) {
   const TokenIds ids(token_ids, "token_ids");
   const Start from = start_of(start);
+  std::optional<TokenIds> before;
+  std::optional<std::span<const TokenId>> known_prompt;
+  if (!prompt.is_none()) known_prompt = before.emplace(prompt, "prompt").ids();
   if (proxy.is_none()) {
     const py::gil_scoped_release release;
-    return self.detect(ids.ids(), from);
+    return self.detect(ids.ids(), from, known_prompt);
   }
   const py::tuple known =
       py::module_::import("countermark.models").attr("probabilities_of")(proxy, ids.array());
@@ -389,7 +415,7 @@ Detection detect(const PyDetector& self, py::handle token_ids,
   const Proxy seen{{probabilities.data(), static_cast<std::size_t>(probabilities.size())},
                    known[1].cast<std::optional<double>>()};
   const py::gil_scoped_release release;
-  return self.detect(ids.ids(), seen, from);
+  return self.detect(ids.ids(), seen, from, known_prompt);
 }
 
 Detection detect_variants(const PyDetector& self, const py::iterable& variants,
@@ -398,6 +424,34 @@ Detection detect_variants(const PyDetector& self, const py::iterable& variants,
   const Start from = start_of(start);
   const py::gil_scoped_release release;
   return self.detect_variants(views.spans(), from);
+}
+
+std::vector<ContractFit> identify_texts(const py::iterable& texts, const py::object& key,
+                                        const py::object& prompts,
+                                        std::optional<std::int64_t> vocab_size,
+                                        double false_positive_rate, unsigned threads) {
+  auto words = py::module_::import("countermark.engines")
+                   .attr("words_of")(key)
+                   .cast<std::vector<std::uint64_t>>();
+  const auto wiped = wiping(words);
+  const Views views(texts);
+  std::optional<Views> before;
+  if (!prompts.is_none()) {
+    before.emplace(py::reinterpret_borrow<py::iterable>(prompts));
+    if (before->spans().size() != views.spans().size()) {
+      throw Error(ErrorCode::SizeMismatch, text("there are ", views.spans().size(), " texts, and ",
+                                                before->spans().size(), " prompts"));
+    }
+  }
+  std::vector<EngineText> all;
+  for (std::size_t i = 0; i < views.spans().size(); ++i) {
+    all.push_back({views.spans()[i]});
+    if (before) all.back().prompt = before->spans()[i];
+  }
+  const py::gil_scoped_release release;
+  return identify(
+      all, words,
+      {.vocab_size = vocab_size, .false_positive_rate = false_positive_rate, .threads = threads});
 }
 
 /// A replay, and whether a call is inside it: it belongs to one thread at a time.
@@ -458,10 +512,19 @@ void bind_profiles(py::module_& m) {
       .def("to_json", &Profile::to_json)
       .def_property_readonly("id", &Profile::id)
       .def_property_readonly("mark", &Profile::mark)
+      .def_property_readonly("warning",
+                             [](const Profile& p) -> std::optional<std::string> {
+                               if (p.warning().empty()) return std::nullopt;
+                               return std::string(p.warning());
+                             })
       .def_property_readonly("parameters",
                              [](const Profile& p) { return from_json(p.parameters_json()); })
       .def_property_readonly("key_id", &Profile::key_id)
-      .def_property_readonly("commitment", &Profile::commitment)
+      .def_property_readonly("commitment",
+                             [](const Profile& p) -> std::optional<std::string> {
+                               if (p.commitment().empty()) return std::nullopt;
+                               return p.commitment();
+                             })
       .def_property_readonly("tokenizer", &tokenizer_dict)
       .def_property_readonly("created", &Profile::created)
       .def_property_readonly("status",
@@ -521,6 +584,21 @@ void bind_profiles(py::module_& m) {
           "purpose"_a = "balanced", "narrow_width"_a = defaults.narrow_width,
           "wide_width"_a = defaults.wide_width, "narrow_units"_a = py::none(),
           "free_units"_a = py::none(), "free_prefix"_a = py::none(), "tokenizer"_a = py::none())
+      .def(
+          "import_engine_key",
+          [](KeyRing& ring, const std::string& id, const py::object& mark, const py::object& key,
+             const py::object& config, const py::object& tokenizer, const py::kwargs& parameters) {
+            const py::object engine = py::module_::import("countermark.engines")
+                                          .attr("resolve")(mark, key, config, parameters);
+            auto words = engine.attr("words").cast<std::vector<std::uint64_t>>();
+            const auto wiped = wiping(words);
+            EngineKeyOptions how;
+            how.parameters_json = to_json_text(engine.attr("parameters"));
+            how.tokenizer = tokenizer_info(tokenizer);
+            return ring.import_engine_key(id, engine.attr("mark").cast<std::string>(), words, how);
+          },
+          "id"_a, "mark"_a = py::none(), "key"_a = py::none(), py::kw_only(),
+          "config"_a = py::none(), "tokenizer"_a = py::none())
       .def("retire", &KeyRing::retire, "id"_a)
       .def("profile", &KeyRing::profile, "id"_a)
       .def_property_readonly("profiles", &KeyRing::profiles)
@@ -618,17 +696,19 @@ void bind_sampling(py::module_& m) {
       .def(
           "sequence",
           [](const Sampler& self, std::optional<std::uint64_t> account,
-             std::optional<std::uint64_t> seed, py::handle response_so_far,
-             std::size_t max_tokens) {
+             std::optional<std::uint64_t> seed, py::handle response_so_far, std::size_t max_tokens,
+             py::handle prompt) {
             const TokenIds so_far(response_so_far, "response_so_far");
+            const TokenIds before(prompt, "prompt");
             return std::make_unique<PySequence>(self.sequence({.account = account,
                                                                .seed = seed,
                                                                .response_so_far = so_far.ids(),
+                                                               .prompt = before.ids(),
                                                                .max_tokens = max_tokens}),
                                                 self.profile());
           },
           "account"_a = py::none(), "seed"_a = py::none(), "response_so_far"_a = py::tuple(),
-          py::kw_only(), "max_tokens"_a = SequenceOptions{}.max_tokens)
+          py::kw_only(), "max_tokens"_a = SequenceOptions{}.max_tokens, "prompt"_a = py::tuple())
       .def("sample_batch", &sample_batch, "logits"_a, "sequences"_a, py::kw_only(),
            "temperature"_a = defaults.temperature, "top_k"_a = defaults.top_k,
            "top_p"_a = defaults.top_p, "min_p"_a = defaults.min_p)
@@ -681,9 +761,23 @@ void bind_detection(py::module_& m) {
       .def_readonly("is_marked", &ProfileResult::is_marked)
       .def_readonly("log10_inflation", &ProfileResult::log10_inflation)
       .def_readonly("tests", &ProfileResult::tests)
+      .def_readonly("engine", &ProfileResult::engine)
       .def_property_readonly("start", [](const ProfileResult& r) { return start_name(r.start); })
       .def("__repr__", [](const ProfileResult& r) {
         return text("<ProfileResult ", r.profile, " log10_p=", r.log10_p, ">");
+      });
+
+  py::class_<EngineResult>(m, "EngineResult")
+      .def_readonly("scored", &EngineResult::scored)
+      .def_readonly("score", &EngineResult::score)
+      .def_property_readonly("log10_p",
+                             [](const EngineResult& e) -> std::optional<double> {
+                               if (std::isnan(e.log10_p)) return std::nullopt;
+                               return e.log10_p;
+                             })
+      .def_readonly("remark", &EngineResult::remark)
+      .def("__repr__", [](const EngineResult& e) {
+        return text("<EngineResult log10_p=", e.log10_p, " score=", e.score, ">");
       });
 
   py::class_<Detection>(m, "Detection")
@@ -792,7 +886,7 @@ void bind_detection(py::module_& m) {
            "false_positive_rate"_a = DetectorOptions{}.false_positive_rate,
            "calibrations"_a = py::tuple())
       .def("detect", &detect, "token_ids"_a, "start"_a = py::none(), py::kw_only(),
-           "proxy"_a = py::none())
+           "proxy"_a = py::none(), "prompt"_a = py::none())
       .def("detect_variants", &detect_variants, "variants"_a, "start"_a = py::none())
       .def("detect_many", &detect_many, "texts"_a, "threads"_a = 0, "start"_a = py::none())
       .def(
@@ -847,6 +941,30 @@ void bind_detection(py::module_& m) {
       .def("__repr__", [](const PyDetector& self) {
         return text("<Detector of ", self.ids.size(), " profiles>");
       });
+
+  py::class_<ContractFit>(m, "ContractFit")
+      .def_readonly("mark", &ContractFit::mark)
+      .def_property_readonly("warning",
+                             [](const Profile& p) -> std::optional<std::string> {
+                               if (p.warning().empty()) return std::nullopt;
+                               return std::string(p.warning());
+                             })
+      .def_property_readonly("parameters",
+                             [](const ContractFit& f) { return from_json(f.parameters_json); })
+      .def_readonly("key_words", &ContractFit::key_words)
+      .def_readonly("scored", &ContractFit::scored)
+      .def_readonly("score", &ContractFit::score)
+      .def_readonly("log10_p", &ContractFit::log10_p)
+      .def_readonly("log10_p_adjusted", &ContractFit::log10_p_adjusted)
+      .def_readonly("fits", &ContractFit::fits)
+      .def("__repr__", [](const ContractFit& f) {
+        return text("<ContractFit ", f.mark, " log10_p_adjusted=", f.log10_p_adjusted, ">");
+      });
+  const IdentifyOptions identify_defaults;
+  m.def("identify", &identify_texts, "texts"_a, "key"_a, "prompts"_a = py::none(), py::kw_only(),
+        "vocab_size"_a = py::none(),
+        "false_positive_rate"_a = identify_defaults.false_positive_rate,
+        "threads"_a = identify_defaults.threads);
 
   py::class_<PyReplay>(m, "Replay")
       .def(py::init([](const KeyRing& ring, const std::vector<std::string>& profiles,

@@ -78,7 +78,7 @@ class MarkingProcessor(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Draw a token for each row of ``scores`` [batch, vocab]; leave only its score finite."""
         if self._seen is None:
-            self._begin(len(input_ids))
+            self._begin(input_ids)
         else:
             self._observe(input_ids)
         self._seen = input_ids.clone()
@@ -104,7 +104,8 @@ class MarkingProcessor(LogitsProcessor):  # type: ignore[misc]
             self._observe(output_ids)
             self._seen = output_ids.clone()
 
-    def _begin(self, batch: int) -> None:
+    def _begin(self, input_ids: Any) -> None:
+        batch = len(input_ids)
         accounts = [None] * batch if self._accounts is None else list(self._accounts)
         if len(accounts) != batch:
             raise CountermarkError(
@@ -112,7 +113,9 @@ class MarkingProcessor(LogitsProcessor):  # type: ignore[misc]
             )
         for row, account in enumerate(accounts):
             seed = None if self._seed is None else self._seed + row
-            self.sequences.append(self.sampler.sequence(account=account, seed=seed))
+            # Some engines' marks take contexts from the prompt; our own does not look at it.
+            prompt = () if self.sampler.profile.commitment else input_ids[row].tolist()
+            self.sequences.append(self.sampler.sequence(account=account, seed=seed, prompt=prompt))
         self._open = [True] * batch
 
     def _observe(self, input_ids: Any) -> None:

@@ -10,7 +10,7 @@ import typer
 from countermark._core import Profile, Sampler
 from countermark._errors import CountermarkError
 from countermark.cli.app import app
-from countermark.cli.console import err, out, print_json, progress
+from countermark.cli.console import err, note, out, print_json, progress
 from countermark.cli.options import Json, Keys, open_ring
 from countermark.report import power_of_ten
 from countermark.story import Answer, Story
@@ -73,6 +73,8 @@ def generate(
         "min_p": min_p,
     }
     marking = None if unmarked else sampler
+    if marking and marking.profile.warning:
+        note(f"{marking.profile.mark} is {marking.profile.warning}.")
     shown = 0
     with progress("generating", unit="tokens") as ticker:
 
@@ -123,7 +125,7 @@ def generate(
 
 def why_unmarked(answer: Answer, temperature: float, profile: Profile) -> str | None:
     """Say why an answer carries no mark; None where it carries one."""
-    stats, prefix = answer.stats, profile.parameters["free_prefix"]
+    stats, prefix = answer.stats, profile.parameters.get("free_prefix", 0)
     if stats.is_marked:
         return None
     if temperature == 0:
@@ -140,11 +142,12 @@ def status(answer: Answer, why: str | None) -> str:
     stats = answer.stats
     if why:
         return f"not marked: {why} ({stats.tokens} tokens)"
-    expected = power_of_ten(stats.expected_log10_p)
     line = (
-        f"{stats.marked} of {stats.tokens} tokens marked, "
-        f"{stats.entropy_bits:.0f} bits of entropy, expected p {expected}"
+        f"{stats.marked} of {stats.tokens} tokens marked, {stats.entropy_bits:.0f} bits of entropy"
     )
+    if stats.expected_log10_p == 0:  # of marks that shift probabilities it is not known
+        return line
+    line += f", expected p {power_of_ten(stats.expected_log10_p)}"
     return line if stats.expected_log10_p <= -6 else f"{line}: too little to be found"
 
 

@@ -49,11 +49,12 @@ def profiles(
 
 def _table(found: list[Profile]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("profile", "status", "accounts", "purpose", "tokenizer", "key"):
+    for name in ("profile", "mark", "status", "accounts", "purpose", "tokenizer", "key"):
         table.add_column(name, overflow="fold", no_wrap=name == "key")
     for profile in found:
         table.add_row(
             profile.id,
+            profile.mark,
             profile.status,
             "yes" if profile.accounts else "no",
             _purpose(profile),
@@ -66,5 +67,7 @@ def _table(found: list[Profile]) -> Table:
 
 def _purpose(profile: Profile) -> str:
     """Name the preset that the parameters follow."""
+    if profile.commitment is None:
+        return "engine's"
     units = profile.parameters["narrow_units"], profile.parameters["free_units"]
     return _PURPOSES.get(units, "own")

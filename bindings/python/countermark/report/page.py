@@ -188,9 +188,11 @@ def _profile_rows(profile: Profile) -> str:
         "parameters": ", ".join(f"{k} {v}" for k, v in profile.parameters.items()),
         "tokenizer": "not said",
         "key": profile.key_id,
-        "commitment": profile.commitment,
+        "commitment": profile.commitment or "none: an engine's key is short enough to be guessed",
         "created": f"{profile.created} ({profile.status})",
     }
+    if profile.warning:
+        rows["mark"] += f": {profile.warning}"
     if profile.tokenizer:
         t = profile.tokenizer
         rows["tokenizer"] = f"{t['name']}, {t['vocab_size']:,} tokens, {t['fingerprint']}"

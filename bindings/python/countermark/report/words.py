@@ -183,7 +183,23 @@ def _known(detection: Detection) -> list[str]:
         lines.append(
             f"The tokens were drawn from about {detection.entropy_bits:,.0f} bits of entropy."
         )
-    return lines
+    return lines + _engine(detection.best)
+
+
+def _engine(result: ProfileResult) -> list[str]:
+    """Lay the engine's own number beside ours."""
+    engine = result.engine
+    if engine is None:
+        return []
+    value = (
+        f"score {engine.score:.4g}"
+        if engine.log10_p is None
+        else f"p = {power_of_ten(engine.log10_p)}"
+    )
+    return [
+        f"The engine's own detector would say {value} of {count(engine.scored, 'token')}: "
+        f"{engine.remark}."
+    ]
 
 
 def _longer(detection: Detection) -> str:
