@@ -2,6 +2,8 @@
 #include <benchmark/benchmark.h>
 
 #include <array>
+#include <numeric>
+#include <string>
 
 #include "kernels/kernels.h"
 #include "keys/aes.h"
@@ -102,7 +104,46 @@ void without_deduplication(benchmark::State& state) {
   count_tokens(state, tokens.size());
 }
 
+/// A mark of another engine, with as many numbers as its key has.
+struct Engine {
+  const char* mark;
+  std::size_t words;
+  const char* parameters = "{}";
+};
+
+constexpr Engine engines[] = {
+    {"vllm/gumbel-1", 1},
+    {"vllm/dual-gumbel-1", 1},
+    {"vllm/gumbel-0", 1},
+    {"sglang/aaronson-1", 1},
+    {"sglang/aaronson-dual-1", 2},
+    {"hf/synthid-1", 30},
+    {"deepmind/synthid-2", 30},
+    {"hf/kgw-lefthash-1", 1, R"({"vocab_size": 128256})"},
+    {"hf/kgw-selfhash-1", 1, R"({"vocab_size": 128256, "context_width": 4})"},
+    {"meta/textseal-1", 1},
+    {"meta/textseal-2", 1},
+    {"sbw/selfhash-1", 1},
+    {"sbw/lefthash-1", 1}};
+
+/// One text under an engine's mark, by the sum alone, as the engines' own detectors do it.
+void detect_engine(benchmark::State& state, const Engine& engine) {
+  const auto tokens = random_tokens(1000, llama_vocab);
+  KeyRing ring = KeyRing::generate();
+  std::vector<std::uint64_t> key(engine.words);
+  std::iota(key.begin(), key.end(), 1);
+  ring.import_engine_key("bench", engine.mark, key, {.parameters_json = engine.parameters});
+  const Detector detector(ring);
+  for (auto _ : state) benchmark::DoNotOptimize(detector.detect(tokens, Start::Unknown));
+  count_tokens(state, tokens.size());
+}
+
 const bool registered = [] {
+  for (const Engine& engine : engines) {
+    benchmark::RegisterBenchmark(
+        (std::string("detect_engine/") + engine.mark).c_str(),
+        [&engine](benchmark::State& state) { detect_engine(state, engine); });
+  }
   benchmark::RegisterBenchmark("detect/tokens", detect)
       ->Arg(100)
       ->Arg(400)

@@ -287,6 +287,8 @@ def print_table(timings: Timings, console: Console) -> None:
     for threads in (1, 2):
         name = f"detect_many/threads/{threads}"
         add(f"1,000 texts of 400, {threads} threads", name, rate(name, 400_000))
+    for name in [n for n in timings if n.startswith("detect_engine/")]:
+        add(f"1,000 tokens, {name.removeprefix('detect_engine/')}", name, rate(name, 1000))
     for tokens in (400, 10_000):
         ours = f"python/detect/{tokens}/countermark"
         for name in [n for n in timings if n.startswith(f"python/detect/{tokens}/")]:
