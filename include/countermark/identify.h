@@ -21,8 +21,8 @@ struct EngineText {
 };
 
 struct IdentifyOptions {
-  /// The length of the model's logits. Marks with green lists that are cut from a permutation of the
-  /// vocabulary are only tried where it is given.
+  /// The length of the model's logits. Marks with green lists that are cut from a permutation of
+  /// the vocabulary are only tried where it is given.
   std::optional<std::int64_t> vocab_size = {};
   /// Probability of calling any contract the texts' own if none is, in (0, 0.5].
   double false_positive_rate = 1e-6;
@@ -48,9 +48,10 @@ struct ContractFit {
 };
 
 /// Tries every contract of every engine known here, each with the parameters in use, on all texts
-/// together: a context that occurs in two of them counts once. Best first. Contracts that
-/// differ in little (the width of a context that rarely matters) may fit together; the first one fits
-/// best.
+/// together: what draws the same in two of them counts once. A contract that cannot have this key
+/// (SynthID's takes two numbers or more here) is left out. Best first. Contracts that
+/// differ in little (the width of a context that rarely matters) may fit together; the first one
+/// fits best.
 ///
 /// Throws Error(EmptyText), Error(TokenOutOfRange) for a negative id, Error(InvalidKey) or
 /// Error(InvalidOption).

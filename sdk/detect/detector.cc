@@ -63,6 +63,13 @@ void require_text(const Profile& profile, std::span<const TokenId> tokens) {
   }
 }
 
+void require_prompt(const Profile& profile, std::span<const TokenId> prompt) {
+  if (const auto bad = profiles::first_out_of_range(profile, prompt); bad < prompt.size()) {
+    fail(ErrorCode::TokenOutOfRange, "token ", bad, " of the prompt is ", prompt[bad],
+         ", but profile \"", profile.id(), "\" has ids 0..", profiles::id_limit(profile) - 1);
+  }
+}
+
 /// The probabilities that say something: in (0, 1], or NaN.
 std::vector<double> read(const Proxy& proxy, std::size_t tokens) {
   if (proxy.probabilities.size() != tokens) {
@@ -144,7 +151,12 @@ void Detector::Impl::take(const Calibration& calibration) {
 }
 
 Detection Detector::Impl::detect(std::span<const TokenId> tokens, const Asked& asked) const {
-  for (const Candidate& candidate : candidates) require_text(candidate.profile, tokens);
+  for (const Candidate& candidate : candidates) {
+    require_text(candidate.profile, tokens);
+    if (asked.prompt && candidate.mark.ours() == nullptr) {
+      require_prompt(candidate.profile, *asked.prompt);
+    }
+  }
   // Regions hold together with everything else that is tried (Bonferroni).
   const double price = std::log10(static_cast<double>(candidates.size() * asked.variants));
 

@@ -10,7 +10,6 @@
 #include "base/fail.h"
 #include "base/json.h"
 #include "base/workers.h"
-#include "detect/common_ngrams.h"
 #include "detect/correction.h"
 #include "keys/secret.h"
 #include "marks/marks.h"
@@ -29,6 +28,11 @@ struct Hypothesis {
   Words key;
   Json parameters;
 };
+
+keys::Secret secret_of(const Hypothesis& hypothesis) {
+  return keys::Secret({reinterpret_cast<const std::uint8_t*>(hypothesis.key.data()),
+                       hypothesis.key.size() * sizeof(std::uint64_t)});
+}
 
 /// Contexts as wide as engines are run with.
 constexpr std::int64_t widest = 8;
@@ -103,6 +107,19 @@ class Hypotheses {
   std::vector<Hypothesis> all_;
 };
 
+/// Whether the key and the parameters are such as the contract takes.
+bool applies(const Hypothesis& hypothesis) {
+  try {
+    Json parameters = hypothesis.parameters;
+    marks::Parameters reader(parameters);
+    hypothesis.mark->complete(reader);
+    hypothesis.mark->make(secret_of(hypothesis), parameters);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 ContractFit fit(const Hypothesis& hypothesis, std::span<const EngineText> texts) {
   ContractFit result;
   result.mark = hypothesis.mark->name;
@@ -110,9 +127,7 @@ ContractFit fit(const Hypothesis& hypothesis, std::span<const EngineText> texts)
   marks::Parameters reader(parameters);
   hypothesis.mark->complete(reader);
   result.parameters_json = parameters.dump();
-  const keys::Secret secret({reinterpret_cast<const std::uint8_t*>(hypothesis.key.data()),
-                             hypothesis.key.size() * sizeof(std::uint64_t)});
-  const auto mark = hypothesis.mark->make(secret, parameters);
+  const auto mark = hypothesis.mark->make(secret_of(hypothesis), parameters);
   std::unordered_set<std::uint64_t> seen;
   stats::SumNull null;
   stats::Sum sum;
@@ -121,10 +136,7 @@ ContractFit fit(const Hypothesis& hypothesis, std::span<const EngineText> texts)
     null = scores.null;
     for (std::size_t i = 0; i < scores.rests.size(); ++i) {
       if (std::isnan(scores.rests[i])) continue;
-      const std::size_t before = std::min(i, mark->width());
-      if (!seen.insert(detect::ngram_hash(text.tokens.subspan(i - before, before + 1))).second) {
-        continue;
-      }
+      if (!seen.insert(scores.draws[i]).second) continue;
       ++result.scored;
       sum.add(scores.scores.empty() ? -std::log(scores.rests[i]) : scores.scores[i]);
     }
@@ -167,9 +179,12 @@ std::vector<ContractFit> identify(std::span<const EngineText> texts,
   require(texts, key, options);
   const double threshold = detect::log10_threshold(options.false_positive_rate);
   const Hypotheses hypotheses(key, options.vocab_size);
-  std::vector<ContractFit> fits(hypotheses.all().size());
+  std::vector<Hypothesis> tried;
+  std::copy_if(hypotheses.all().begin(), hypotheses.all().end(), std::back_inserter(tried),
+               applies);
+  std::vector<ContractFit> fits(tried.size());
   base::Workers(options.threads).run(fits.size(), [&](std::size_t i) {
-    fits[i] = fit(hypotheses.all()[i], texts);
+    fits[i] = fit(tried[i], texts);
   });
   std::vector<double> log10_p;
   log10_p.reserve(fits.size());
@@ -178,7 +193,7 @@ std::vector<ContractFit> identify(std::span<const EngineText> texts,
   for (std::size_t i = 0; i < fits.size(); ++i) {
     fits[i].log10_p_adjusted = adjusted[i];
     fits[i].fits = adjusted[i] <= threshold;
-    fits[i].key_words = hypotheses.all()[i].key.size();
+    fits[i].key_words = tried[i].key.size();
   }
   std::stable_sort(fits.begin(), fits.end(), [](const ContractFit& a, const ContractFit& b) {
     return a.log10_p < b.log10_p;

@@ -98,6 +98,8 @@ KeyedMark::Look KeyedMark::look(std::span<const TokenId> tokens,
     }
   }
   look.sum = sum_of(text);
+  // Nothing hangs on it: such a response is marked from its first token.
+  if (start == Start::Response) look.sum.start = start;
   look.rests = std::move(text.rests);
   look.engine = EngineResult{text.engine.scored, text.engine.score, text.engine.log10_p,
                              std::move(text.engine.remark)};

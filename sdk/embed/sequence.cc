@@ -118,10 +118,14 @@ void Sequence::Impl::keep_engine_draw(std::span<embed::Candidate> candidates, bo
     pending.takes_part = engine.is_marked(candidates);
     return;
   }
+  // As shares of the largest, so that no sum overflows or is 0.
+  double largest = 0.0;
+  for (const embed::Candidate& c : candidates) largest = std::max(largest, c.weight);
   double total = 0.0, weighted_logs = 0.0;
-  for (const embed::Candidate& c : candidates) {
+  for (embed::Candidate& c : candidates) {
+    c.weight /= largest;
     total += c.weight;
-    weighted_logs += c.weight * std::log(c.weight);
+    if (c.weight > 0.0) weighted_logs += c.weight * std::log(c.weight);
   }
   const auto keep = [&](TokenId token, Kind kind, double share) {
     pending.selected = true;

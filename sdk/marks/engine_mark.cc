@@ -21,8 +21,18 @@ void require_words(const keys::Secret& secret, std::size_t least, std::size_t mo
   if (words >= least && words <= most && secret.reveal().size() % 8 == 0) return;
   const std::string range =
       least == most ? std::to_string(least) : std::to_string(least) + " to " + std::to_string(most);
-  fail(ErrorCode::InvalidKey, "a key of this mark holds ", range, " x 64 bits, got ",
+  fail(ErrorCode::InvalidKey, "a key of this mark is ", range, " x 64 bits, got ",
        8 * secret.reveal().size());
+}
+
+void require_distinct_words(const keys::Secret& secret) {
+  for (std::size_t i = 0; i < words_of(secret); ++i) {
+    for (std::size_t k = 0; k < i; ++k) {
+      if (word_of(secret, i) != word_of(secret, k)) continue;
+      fail(ErrorCode::InvalidKey, "numbers ", k, " and ", i,
+           " of the key are equal, and must differ: what they say would count twice");
+    }
+  }
 }
 
 std::size_t words_of(const keys::Secret& secret) noexcept { return secret.reveal().size() / 8; }

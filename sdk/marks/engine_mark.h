@@ -36,6 +36,8 @@ struct TextScores {
   std::vector<double> rests;
   /// What the mark adds up; empty where that is -ln(rest).
   std::vector<double> scores;
+  /// What each scored token draws: one draw is evidence once, in one text or in several.
+  std::vector<std::uint64_t> draws;
   /// Of the sum.
   stats::SumNull null;
   EngineNumber engine;
@@ -110,5 +112,8 @@ std::size_t words_of(const keys::Secret& secret) noexcept;
 
 /// Throws Error(InvalidKey) unless the key has `least` to `most` words.
 void require_words(const keys::Secret& secret, std::size_t least, std::size_t most);
+
+/// Throws Error(InvalidKey) where two words are equal, which would be counted as two and are one.
+void require_distinct_words(const keys::Secret& secret);
 
 }  // namespace countermark::marks

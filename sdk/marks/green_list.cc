@@ -70,18 +70,24 @@ class GreenWalk final : public EngineWalk {
   void for_each_green(std::size_t count, TokenOf&& token_of, IsLikelier&& is_likelier,
                       Mark&& mark) const {
     const auto before = std::span(all_).last(context());
+    if (!rule_->is_self_seeded() && !rule_->permutes()) {
+      const std::uint64_t list = rule_->list(before);
+      for (std::size_t i = 0; i < count; ++i) {
+        if (rule_->is_green(list, token_of(i))) mark(i);
+      }
+      return;
+    }
     if (!rule_->is_self_seeded()) {
       const std::uint64_t list = rule_->list(before);
-      TokenId highest = 0;
-      for (std::size_t i = 0; i < count; ++i) highest = std::max(highest, token_of(i));
-      std::vector<bool> is_green(static_cast<std::size_t>(highest) + 1);
-      for (const TokenId token : rule_->greens(list, is_green.size())) {
-        if (static_cast<std::size_t>(token) < is_green.size()) {
-          is_green[static_cast<std::size_t>(token)] = true;
-        }
+      std::vector<bool> is_green;
+      for (const TokenId token : rule_->greens(list)) {
+        const auto id = static_cast<std::size_t>(token);
+        if (id >= is_green.size()) is_green.resize(id + 1);
+        is_green[id] = true;
       }
       for (std::size_t i = 0; i < count; ++i) {
-        if (is_green[static_cast<std::size_t>(token_of(i))]) mark(i);
+        const auto id = static_cast<std::size_t>(token_of(i));
+        if (id < is_green.size() && is_green[id]) mark(i);
       }
       return;
     }
@@ -127,6 +133,7 @@ class GreenList final : public EngineMark {
     TextScores result;
     result.rests.assign(tokens.size(), not_scored);
     result.scores.assign(tokens.size(), not_scored);
+    result.draws.resize(tokens.size());
     result.null = stats::BinomialNull{share};
     std::unordered_set<std::uint64_t> draws, ngrams;
     std::size_t engine_scored = 0, engine_hits = 0;
@@ -136,12 +143,14 @@ class GreenList final : public EngineMark {
       const bool is_new_ngram = ngrams.insert(context_hash(ngram)).second;
       // Two n-grams with one list and one token are one draw.
       const std::uint64_t draw[] = {list, static_cast<std::uint64_t>(tokens[i])};
-      const bool is_new_draw = draws.insert(XXH3_64bits(draw, sizeof draw)).second;
+      result.draws[i] = XXH3_64bits(draw, sizeof draw);
+      const bool is_new_draw = draws.insert(result.draws[i]).second;
       if (!is_new_ngram && !count_.counts_repeats) continue;
       const bool is_green = rule_->is_green(list, tokens[i]);
       ++engine_scored;
       engine_hits += is_green;
-      if (!is_new_draw) continue;
+      // A list that no key has made (the left hash of token 0) says nothing of one.
+      if (!is_new_draw || list == 0) continue;
       result.scores[i] = is_green ? 1.0 : 0.0;
       // A p-value of one bit, made continuous by a uniform that anyone can compute again from the
       // text, and that knows nothing of the key.

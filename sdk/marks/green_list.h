@@ -27,8 +27,10 @@ class GreenRule {
   /// The list of a window of so many tokens, oldest first: its seed, as the generator takes it.
   virtual std::uint64_t list(std::span<const TokenId> window) const noexcept = 0;
   virtual bool is_green(std::uint64_t list, TokenId token) const = 0;
-  /// All green tokens of a list, of those below `vocab_size`.
-  virtual std::vector<TokenId> greens(std::uint64_t list, std::size_t vocab_size) const = 0;
+  /// Whether a list is cut from a permutation, so that all of it costs little more than a token.
+  virtual bool permutes() const noexcept = 0;
+  /// All green tokens of a list, where it permutes.
+  virtual std::vector<TokenId> greens(std::uint64_t list) const = 0;
   /// The probability that a token is green under a key that is independent of it.
   virtual double share() const noexcept = 0;
   /// The same as the engine's own detector takes it.

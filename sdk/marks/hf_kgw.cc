@@ -54,11 +54,15 @@ KgwParameters read(const base::Json& parameters, bool is_selfhash) {
 class KgwRule final : public GreenRule {
  public:
   KgwRule(const keys::Secret& key, const KgwParameters& parameters)
-      : parameters_(parameters), key_(word_of(key, 0)) {
+      : parameters_(parameters), key_(key) {
     require_words(key, 1, 1);
-    // Whole numbers and words differ from here on, and the engine mixes both.
-    if (key_ >> 63 != 0) fail(ErrorCode::InvalidKey, "hashing_key must be in 0..2^63-1");
-    if (parameters.is_selfhash) table_ = prf::TorchPermutation(key_).first(table_size, table_size);
+    // Whole numbers and words differ above, and the engine mixes both; with 0 there is but one
+    // list.
+    if (key_word() >> 63 != 0 || key_word() == 0) {
+      fail(ErrorCode::InvalidKey, "hashing_key must be in 1..2^63-1");
+    }
+    if (parameters.is_selfhash)
+      table_ = prf::TorchPermutation(key_word()).first(table_size, table_size);
   }
 
   std::size_t window() const noexcept override { return parameters_.context_width; }
@@ -69,14 +73,14 @@ class KgwRule final : public GreenRule {
     if (!parameters_.is_selfhash) {
       // Of whole numbers, which do not wrap.
       const auto product =
-          static_cast<__uint128_t>(key_) * static_cast<std::uint64_t>(window.back());
+          static_cast<__uint128_t>(key_word()) * static_cast<std::uint64_t>(window.back());
       return static_cast<std::uint32_t>(product % modulus);
     }
     // 64-bit products that wrap, and the least of them as signed numbers.
     const std::uint64_t of_token = hash(window.back());
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
     for (const TokenId token : window) {
-      least = std::min(least, static_cast<std::int64_t>(key_ * hash(token) * of_token));
+      least = std::min(least, static_cast<std::int64_t>(key_word() * hash(token) * of_token));
     }
     const auto bits = static_cast<std::uint64_t>(least);
     return static_cast<std::uint32_t>(least < 0 ? bits - 1 : bits);
@@ -86,7 +90,8 @@ class KgwRule final : public GreenRule {
     return prf::TorchPermutation(list).is_among_first(
         static_cast<std::uint32_t>(token), parameters_.green_size(), parameters_.vocab_size);
   }
-  std::vector<TokenId> greens(std::uint64_t list, std::size_t /*vocab_size*/) const override {
+  bool permutes() const noexcept override { return true; }
+  std::vector<TokenId> greens(std::uint64_t list) const override {
     const auto green =
         prf::TorchPermutation(list).first(parameters_.green_size(), parameters_.vocab_size);
     return {green.begin(), green.end()};
@@ -98,11 +103,12 @@ class KgwRule final : public GreenRule {
   }
 
  private:
+  std::uint64_t key_word() const noexcept { return word_of(key_, 0); }
   std::uint64_t hash(TokenId token) const noexcept {
     return table_[static_cast<std::uint32_t>(token) % table_size] + std::uint64_t{1};
   }
   KgwParameters parameters_;
-  std::uint64_t key_;
+  keys::Secret key_;
   std::vector<std::uint32_t> table_;
 };
 

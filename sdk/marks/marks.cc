@@ -14,6 +14,9 @@
 namespace countermark::marks {
 namespace {
 
+constexpr std::string_view short_key =
+    "for reading old text: its hash folds the key to 32 bits, so that marked text gives a working "
+    "key away by trial";
 constexpr std::string_view weak_table =
     "for reading old text: all layers of a token follow from a few bits, by a table that is public";
 constexpr std::string_view weak_hash =
@@ -25,8 +28,9 @@ constexpr MarkEntry entries[] = {
     {"vllm/gumbel-1", &complete_vllm_gumbel, &make_vllm_gumbel_1},
     {"vllm/dual-gumbel-1", &complete_vllm_dual_gumbel, &make_vllm_dual_gumbel_1},
     {"vllm/gumbel-0", &complete_vllm_gumbel, &make_vllm_gumbel_0},
-    {"sglang/aaronson-1", &complete_sglang_aaronson, &make_sglang_aaronson_1},
-    {"sglang/aaronson-dual-1", &complete_sglang_aaronson_dual, &make_sglang_aaronson_dual_1},
+    {"sglang/aaronson-1", &complete_sglang_aaronson, &make_sglang_aaronson_1, short_key},
+    {"sglang/aaronson-dual-1", &complete_sglang_aaronson_dual, &make_sglang_aaronson_dual_1,
+     short_key},
     {"hf/synthid-1", &complete_hf_synthid_1, &make_hf_synthid_1, weak_table},
     {"deepmind/synthid-2", &complete_deepmind_synthid_2, &make_deepmind_synthid_2},
     {"hf/kgw-lefthash-1", &complete_hf_kgw_lefthash, &make_hf_kgw_lefthash_1},

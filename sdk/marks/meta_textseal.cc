@@ -148,6 +148,7 @@ class TextSeal final : public EngineMark {
   TextSeal(const keys::Secret& secret, const TextSealParameters& parameters)
       : secret_(secret), parameters_(parameters) {
     require_words(secret, 1, parameters.revision == Revision::One ? 1 : 2);
+    require_distinct_words(secret);
   }
 
   std::size_t width() const noexcept override { return parameters_.ngram; }
@@ -160,6 +161,7 @@ class TextSeal final : public EngineMark {
     const std::size_t width = parameters_.ngram;
     TextScores result;
     result.rests.assign(tokens.size(), not_scored);
+    result.draws.resize(tokens.size());
     if (keys.b) {
       result.scores.assign(tokens.size(), not_scored);
       result.null = stats::PairNull{alpha, 1.0 - alpha};
@@ -171,7 +173,8 @@ class TextSeal final : public EngineMark {
       const auto context = tokens.subspan(i - width, width);
       const auto once =
           parameters_.counts_contexts ? context : tokens.subspan(i - width, width + 1);
-      if (!seen.insert(context_hash(once)).second) continue;
+      result.draws[i] = context_hash(once);
+      if (!seen.insert(result.draws[i]).second) continue;
       const std::int64_t of_a = prf::textseal_hash(keys.a, context, tokens[i]);
       // Floats, as the engine has them.
       double engine_score = -std::log(1.0F - uniform(of_a));

@@ -74,8 +74,9 @@ SbwParameters read(const base::Json& parameters, bool is_selfhash) {
 class SbwRule final : public GreenRule {
  public:
   SbwRule(const keys::Secret& key, const SbwParameters& parameters)
-      : parameters_(parameters), key_(word_of(key, 0)) {
+      : parameters_(parameters), key_(key) {
     require_words(key, 1, 1);
+    if (key_word() == 0) fail(ErrorCode::InvalidKey, "the key must not be 0: it has but one list");
   }
 
   std::size_t window() const noexcept override { return parameters_.is_selfhash ? 4 : 1; }
@@ -100,14 +101,8 @@ class SbwRule final : public GreenRule {
     return prf::TorchPermutation(list).is_among_first(
         static_cast<std::uint32_t>(token), parameters_.green_size(), parameters_.vocab_size);
   }
-  std::vector<TokenId> greens(std::uint64_t list, std::size_t vocab_size) const override {
-    std::vector<TokenId> greens;
-    if (parameters_.generator == Generator::Philox) {
-      for (std::size_t i = 0; i < vocab_size; ++i) {
-        if (is_green(list, static_cast<TokenId>(i))) greens.push_back(static_cast<TokenId>(i));
-      }
-      return greens;
-    }
+  bool permutes() const noexcept override { return parameters_.generator == Generator::RandPerm; }
+  std::vector<TokenId> greens(std::uint64_t list) const override {
     const auto first =
         prf::TorchPermutation(list).first(parameters_.green_size(), parameters_.vocab_size);
     return {first.begin(), first.end()};
@@ -122,14 +117,15 @@ class SbwRule final : public GreenRule {
   }
 
  private:
+  std::uint64_t key_word() const noexcept { return word_of(key_, 0); }
   std::int64_t seed_of(std::span<const TokenId> window) const noexcept {
     if (!parameters_.is_selfhash) {
-      return static_cast<std::int64_t>(key_ * static_cast<std::uint64_t>(window.back()));
+      return static_cast<std::int64_t>(key_word() * static_cast<std::uint64_t>(window.back()));
     }
     const std::uint64_t of_token = hash(window.back());
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
     for (const TokenId token : window) {
-      least = std::min(least, static_cast<std::int64_t>(key_ * hash(token) * of_token));
+      least = std::min(least, static_cast<std::int64_t>(key_word() * hash(token) * of_token));
     }
     return least;
   }
@@ -143,7 +139,7 @@ class SbwRule final : public GreenRule {
     return table[static_cast<std::uint32_t>(token) % table_size] + std::uint64_t{1};
   }
   SbwParameters parameters_;
-  std::uint64_t key_;
+  keys::Secret key_;
 };
 
 std::shared_ptr<const EngineMark> make(const keys::Secret& key, const SbwParameters& parameters) {

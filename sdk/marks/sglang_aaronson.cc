@@ -174,6 +174,7 @@ class SglangAaronson final : public EngineMark {
     all.insert(all.end(), tokens.begin(), tokens.end());
     TextScores result;
     result.rests.assign(tokens.size(), not_scored);
+    result.draws.resize(tokens.size());
     std::unordered_set<std::uint64_t> seen;
     stats::Sum sum;
     // The engine takes an empty prompt for one that is not known.
@@ -183,7 +184,8 @@ class SglangAaronson final : public EngineMark {
     const std::size_t least = prompt ? 1 : parameters_.context_window;
     for (std::size_t i = std::max(begin, least); i < all.size(); ++i) {
       const auto context = context_at(all, i, parameters_.context_window);
-      if (!seen.insert(context_hash(context)).second) continue;
+      result.draws[i - begin] = context_hash(context);
+      if (!seen.insert(result.draws[i - begin]).second) continue;
       const bool is_within = seen.size() <= most_contexts;
       if (!is_within && engine_scored == most_contexts) break;
       const std::uint32_t hash = hash_of(context);

@@ -296,6 +296,8 @@ class SynthId final : public EngineMark {
   SynthId(const keys::Secret& secret, const SynthIdParameters& parameters)
       : parameters_(parameters) {
     require_words(secret, 1, most_layers);
+    // Version 1's null is worked out under the key, whatever it is.
+    if (parameters.version == Version::Rounds) require_distinct_words(secret);
     layers_ = std::make_shared<const Layers>(secret, parameters);
     steps_ = std::make_shared<const Steps>(*layers_, weights_of(layers_->depth()));
   }
@@ -308,6 +310,7 @@ class SynthId final : public EngineMark {
     TextScores result;
     result.rests.assign(tokens.size(), not_scored);
     result.scores.assign(tokens.size(), not_scored);
+    result.draws.resize(tokens.size());
     result.null = stats::LatticeNull{steps_->terms()};
     // Of the engine, which forgets contexts; and ours, where a state counts once.
     ContextHistory history;
@@ -326,7 +329,8 @@ class SynthId final : public EngineMark {
         engine_sum += static_cast<double>(steps_->exact(bits));
       }
       if (!contexts.insert(context).second) continue;
-      if (!states.insert(layers_->state(hash)).second) continue;
+      result.draws[i] = layers_->state(hash);
+      if (!states.insert(result.draws[i]).second) continue;
       const std::int64_t steps = steps_->of(bits);
       result.scores[i] = static_cast<double>(steps);
       result.rests[i] = steps_->tail(steps);

@@ -182,13 +182,15 @@ class VllmGumbel final : public EngineMark {
     const KeyPair keys = keys_of(secret_, is_dual);
     TextScores result;
     result.rests.assign(tokens.size(), not_scored);
+    result.draws.resize(tokens.size());
     if (is_dual) result.scores.assign(tokens.size(), not_scored);
     std::unordered_set<std::uint64_t> seen;
     stats::Sum sum;
     const std::vector<TokenId> all = padded(tokens, parameters_.context_width);
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       const auto context = std::span(all).subspan(i, parameters_.context_width);
-      if (!seen.insert(context_hash(context)).second) continue;
+      result.draws[i] = context_hash(context);
+      if (!seen.insert(result.draws[i]).second) continue;
       const auto rest_under = [&](std::uint64_t key) {
         const prf::PhiloxContext hashed(key, context);
         return 1.0 - prf::philox_uniform(hashed.word(tokens[i], mapping_));

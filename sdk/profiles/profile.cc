@@ -112,7 +112,7 @@ Profile make(Json json) {
   base::require_field(json, "parameters", code, "profile");
   marks::Parameters parameters(json["parameters"]);
   mark.complete(parameters);
-  impl->accounts = json["parameters"].value("accounts", false);
+  impl->accounts = mark.make == nullptr && json["parameters"].value("accounts", false);
   impl->key_id = base::require_string(json, "key_id", code, "profile");
   require_hex(impl->key_id, 16, "key_id");
   if (mark.make == nullptr) {

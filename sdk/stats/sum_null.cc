@@ -167,9 +167,13 @@ double pair_tail(double a, double b, double x) {
 
 double log10_pair_tail(std::size_t n, double a, double b, double x) {
   if (n == 0 || x <= 0.0) return 0.0;
-  const double low = std::min(a, b), high = std::max(a, b);
+  const double high = std::max(a, b);
+  double low = std::min(a, b);
   if (low == 0.0) return log10_gamma_tail(static_cast<double>(n), x / high);
   if (low == high) return log10_gamma_tail(2.0 * static_cast<double>(n), x / high);
+  // With ever smaller scales ever more terms count. A larger one makes the tail larger, by next to
+  // nothing here.
+  low = std::max(low, 1e-3 * high);
   return std::min(0.0, PairTerms(n, low / high, x / low).log_sum() / std::numbers::ln10);
 }
 

@@ -44,6 +44,7 @@ double pair_tail(double a, double b, double x);
 /// max(a, b), the one of the larger scale is a mixture of variables of the smaller scale and of the
 /// shapes n + k, k negative binomial (Moschopoulos, Ann. Inst. Statist. Math. 37 (1985) 541-544),
 /// so that the tail is the sum of positive terms NB(k; n, q) Q(2n + k, x / min(a, b)).
+/// Where q is in (0, 0.001) it is the tail at 0.001, an upper bound.
 double log10_pair_tail(std::size_t n, double a, double b, double x);
 
 /// log10 P(X >= k), X binomial(n, p), p in (0, 1).

@@ -131,6 +131,10 @@ def test_identify_complains_in_one_line(arguments: list[str], says: str, tmp_pat
     files = {name: tmp_path / name for name in ("key", "bad", "missing")}
     files["key"].write_text("42")
     files["bad"].write_text("42x")
+    for odd in ("[1.5]", "[[1]]", '{"a": 1}'):
+        files["missing"].write_text(odd)
+        assert "holds no key" in complaint(run("identify", "--key-file", files["missing"], "--ids"))
+    files["missing"].unlink()
     given: list[Any] = [a.format(**files) for a in arguments]
     line = complaint(run("identify", *given, stdin="1 2 3"))
     assert says in line
@@ -144,6 +148,7 @@ def test_import_complains_in_one_line(tmp_path: Path, config: Path) -> None:
         (["--mark", "vllm/gumbel-9", "--config", config], "not of vllm/gumbel-9"),
         (["--config", config, "-p", "context_width"], "NAME=VALUE"),
         (["--config", config, "-p", "context_width=0"], "context_width must be in 1..64"),
+        (["--config", config, "-p", "key=5"], "has an option of its own"),
     ):
         assert says in complaint(run("import", ring, "--profile", "v", *arguments))
         assert not ring.exists()

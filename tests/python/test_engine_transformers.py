@@ -184,7 +184,7 @@ def our_green_tokens(ring: cm.KeyRing, vocab: int, context: list[int]) -> list[i
     return [token for token, score in enumerate(scores) if score.score == 1.0]
 
 
-@pytest.mark.parametrize("key", [15485863, 0, 2**40 + 7])
+@pytest.mark.parametrize("key", [15485863, 2**40 + 7])
 @pytest.mark.parametrize(
     ("scheme", "width"), [("lefthash", 1), ("lefthash", 3), ("selfhash", 1), ("selfhash", 4)]
 )

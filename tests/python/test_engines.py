@@ -104,7 +104,8 @@ def test_a_prompt_lets_the_first_tokens_be_scored() -> None:
         ("xyz", "1 to 16 hexadecimal digits"),
         ("1" * 17, "1 to 16 hexadecimal digits"),
         ([1, "-2"], "key 1 is a string"),
-        ([1, 2], "holds 1 x 64 bits, got 128"),
+        ([1, 2], "is 1 x 64 bits, got 128"),
+        (b"abc", "got bytes"),
     ],
 )
 def test_a_key_that_is_none_is_refused_without_being_told(key: Any, says: str) -> None:
@@ -241,6 +242,22 @@ def test_broken_files_and_contradictions_are_refused(tmp_path: Path) -> None:
         ring.import_engine_key("e", "vllm/gumbel-1")
     with pytest.raises(cm.CountermarkError, match="not of hf/synthid-1"):
         ring.import_engine_key("e", "hf/synthid-1", config={"key": 1})
+
+
+def test_keys_and_parameters_that_are_none_are_refused_and_not_told() -> None:
+    ring = cm.KeyRing.generate()
+    config = {"secret_key": "deadbeefcafe0123", "mixing_alpha": 0.5}
+    assert engines.read_config(config).words == [0xDEADBEEFCAFE0123, 0xDEADBEEFCAFE0123 + 12345]
+    assert engines.read_config({"secret_key": 2**64 - 1, "mixing_alpha": 0.5}).words[1] == 12344
+    assert len(engines.read_config({**config, "watermark_type": "gumbelmax"}).words) == 1
+    with pytest.raises(cm.CountermarkError, match="vLLM's key must be a number") as error:
+        ring.import_engine_key("e", config={"algorithm": "gumbel", "key": "deadbeef"})
+    assert "deadbeef" not in str(error.value)
+    with pytest.raises(cm.CountermarkError, match="finite numbers"):
+        ring.import_engine_key("e", "vllm/dual-gumbel-1", 42, alpha=float("nan"))
+    with pytest.raises(cm.CountermarkError, match="no parameter widht"):
+        ring.import_engine_key("e", "vllm/gumbel-1", 42, widht=3)
+    assert not ring.profiles
 
 
 def test_identify_takes_prompts_and_refuses_what_does_not_match() -> None:

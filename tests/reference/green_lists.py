@@ -63,8 +63,8 @@ def is_sbw(mark: Mark) -> bool:
 
 
 def require_key(mark: Mark, key: int) -> None:
-    if not 0 <= key < 2 ** (64 if is_sbw(mark) else 63):
-        raise ValueError("a key of hf is 0 to 2^63 - 1, one of sbw has 64 bits")
+    if not 1 <= key < 2 ** (64 if is_sbw(mark) else 63):
+        raise ValueError("a key of hf is 1 to 2^63 - 1, one of sbw has 64 bits and is not 0")
 
 
 # 2. Permutations
@@ -231,7 +231,7 @@ def detect(mark: Mark, key: int, tokens: Sequence[int], p: Parameters) -> Hits:
     for i in range(inside(mark, p), len(tokens)):
         seed = seed_of(mark, key, p, tokens[:i], tokens[i])
         draw = (list_of(mark, p, seed), tokens[i])
-        if draw not in seen:
+        if draw[0] != 0 and draw not in seen:
             seen.add(draw)
             positions.append(i)
             green.append(is_green(mark, p, seed, tokens[i]))

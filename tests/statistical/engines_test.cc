@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -57,4 +58,28 @@ TEST_CASE("Engine marks: over many keys the p-value of any text is valid, and so
       CHECK(e_sum / n < 1.0 + excess);
     }
   }
+}
+
+TEST_CASE("identify: over many keys no contract fits many short texts more often than it may") {
+  // Short texts share contexts, states and lists, each of which is evidence once.
+  std::vector<test::Tokens> many;
+  std::vector<EngineText> views;
+  std::mt19937_64 random(3);
+  for (std::size_t i = 0; i < 150; ++i) {
+    test::Tokens tokens(60);
+    for (TokenId& token : tokens) {
+      const double u = static_cast<double>(random() >> 11) * 0x1p-53;
+      token = static_cast<TokenId>(std::exp(u * std::log(1000.0))) - 1;  // few ids are frequent
+    }
+    many.push_back(tokens);
+  }
+  for (const test::Tokens& tokens : many) views.push_back({tokens});
+  constexpr std::uint64_t keys_tried = 60;
+  std::size_t found = 0;
+  for (std::uint64_t n = 0; n < keys_tried; ++n) {
+    const std::vector<std::uint64_t> key = test::engine_key({"", 2}, n);
+    const auto fits = identify(views, key, {.vocab_size = 1000, .false_positive_rate = 0.1});
+    found += fits.front().fits;
+  }
+  CHECK(test::chance_of(found, keys_tried, 0.1) > test::false_alarm_rate);
 }

@@ -225,8 +225,8 @@ TEST_CASE("import_engine_key: what does not fit the contract is refused by name"
   CHECK(refused("vllm/gumbel-9", {1}, "{}", "unknown mark") == UnknownMark);
   CHECK(refused("countermark/1", {1, 2, 3, 4}, "{}", "import_secret") == InvalidOption);
   CHECK(refused("vllm/gumbel-1", {}, "{}", "1 to 512 numbers") == InvalidKey);
-  CHECK(refused("vllm/gumbel-1", {1, 2}, "{}", "holds 1 x 64 bits, got 128") == InvalidKey);
-  CHECK(refused("sglang/aaronson-dual-1", {1}, "{}", "holds 2 x 64 bits, got 64") == InvalidKey);
+  CHECK(refused("vllm/gumbel-1", {1, 2}, "{}", "is 1 x 64 bits, got 128") == InvalidKey);
+  CHECK(refused("sglang/aaronson-dual-1", {1}, "{}", "is 2 x 64 bits, got 64") == InvalidKey);
   CHECK(refused("vllm/gumbel-1", {1}, "[]", "object") == InvalidProfile);
   CHECK(refused("vllm/gumbel-1", {1}, "{", "not valid JSON") == InvalidOption);
   CHECK(refused("vllm/gumbel-1", {1}, R"({"context_width": 0})", "context_width") == InvalidOption);
@@ -237,8 +237,8 @@ TEST_CASE("import_engine_key: what does not fit the contract is refused by name"
   CHECK(refused("vllm/dual-gumbel-1", {1}, R"({"alpha": 1.5})", "alpha") == InvalidOption);
   CHECK(refused("vllm/gumbel-1", {1}, R"({"alpha": 0.1})", "has no parameter alpha") ==
         InvalidOption);
-  CHECK(refused("meta/textseal-1", {1, 2}, "{}", "holds 1 x 64 bits") == InvalidKey);
-  CHECK(refused("hf/kgw-lefthash-1", {~0ULL}, R"({"vocab_size": 9})", "0..2^63-1") == InvalidKey);
+  CHECK(refused("meta/textseal-1", {1, 2}, "{}", "is 1 x 64 bits") == InvalidKey);
+  CHECK(refused("hf/kgw-lefthash-1", {~0ULL}, R"({"vocab_size": 9})", "1..2^63-1") == InvalidKey);
   CHECK(refused("vllm/dual-gumbel-1", {1}, R"({"alpha": "x"})", "number") == InvalidProfile);
   CHECK(refused("hf/synthid-1", {1}, R"({"sampling_table_size": 1000})", "power of two") ==
         InvalidOption);
@@ -342,4 +342,69 @@ TEST_CASE("identify: bad input is refused by name") {
   CHECK(test::thrown_by([&] {
           identify(std::span(&fine, 1), key, {.false_positive_rate = 0.9});
         }).names("false_positive_rate"));
+}
+
+TEST_CASE("Engine marks: a weight at the end of what a double holds is drawn from as any other") {
+  const std::vector<TokenId> ids = {1, 2};
+  for (const test::Engine& engine : test::engines()) {
+    CAPTURE(std::string(engine.mark));
+    for (const double weight : {1e308, 1.0, 5e-324}) {
+      Sequence sequence = Sampler(test::engine_ring(engine), "p").sequence(after_prompt());
+      const std::vector<double> weights(2, weight);
+      TokenId token = -1;
+      REQUIRE(sequence.select_candidates(ids, weights, token) == ErrorCode::Ok);
+      CHECK((token == 1 || token == 2));
+      REQUIRE(sequence.observe(token) == ErrorCode::Ok);
+      CHECK(std::isfinite(sequence.stats().entropy_bits));
+    }
+  }
+}
+
+TEST_CASE("Engine marks: equal numbers in a key are refused where they would count twice") {
+  CHECK(refused("deepmind/synthid-2", {1, 2, 1}, "{}", "numbers 0 and 2 of the key are equal") ==
+        ErrorCode::InvalidKey);
+  CHECK(refused("meta/textseal-2", {5, 5}, "{}", "numbers 0 and 1") == ErrorCode::InvalidKey);
+}
+
+TEST_CASE("Engine marks: lists that no key has made are not scored") {
+  // The left hash of token 0 is 0 under every key.
+  test::Tokens tokens;
+  for (TokenId i = 1; i < 60; ++i) {
+    tokens.push_back(0);
+    tokens.push_back(i);
+  }
+  for (const test::Engine& engine : test::engines()) {
+    const std::string_view mark = engine.mark;
+    if (mark != "hf/kgw-lefthash-1" && mark != "sbw/lefthash-1") continue;
+    const Detection found = Detector(test::engine_ring(engine)).detect(tokens, Start::Unknown);
+    CHECK(found.scored == 58);  // those after a token that is not 0
+  }
+}
+
+TEST_CASE("Engine marks: have no accounts, whatever a profile's file says") {
+  const Profile profile = test::engine_ring({"vllm/gumbel-1", 1}).profile("p");
+  std::string json = profile.to_json();
+  json.insert(json.find("\"context_width\""), "\"accounts\":true,");
+  CHECK_FALSE(Profile::from_json(json).has_accounts());
+}
+
+TEST_CASE("Engine marks: a prompt that the profile cannot have is refused") {
+  const Detector detector(test::engine_ring({"sglang/aaronson-1", 1}));
+  const test::Tokens tokens = {1, 2, 3}, bad = {1, -5};
+  CHECK(test::thrown_by([&] {
+          detector.detect(tokens, Start::Both, bad);
+        }).names("token 1 of the prompt is -5"));
+}
+
+TEST_CASE("identify: leaves out contracts that cannot have the key") {
+  const test::Tokens tokens = test::random_tokens(50, vocab_size, 1);
+  const EngineText text = {tokens};
+  const std::vector<std::uint64_t> large = {~0ULL}, many(100, 7);
+  for (const auto& key : {large, many}) {
+    for (const std::int64_t vocab : {2, 1000, 2'000'000'000}) {
+      const auto fits = identify(std::span(&text, 1), key, {.vocab_size = vocab});
+      CHECK(fits.size() > 20);
+      CHECK_FALSE(fits.front().fits);
+    }
+  }
 }

@@ -83,6 +83,20 @@ TEST_CASE(
   CHECK(log10_pair_tail(100'000, a, 0.1, 1e5) == doctest::Approx(std::log10(0.5)).epsilon(0.01));
 }
 
+TEST_CASE("log10_pair_tail: ever smaller scales come to the tail of the larger one, from above") {
+  for (const double b : {1e-2, 1e-4, 1e-9, 1e-15, 1e-300}) {
+    for (const double x : {80.0, 100.0, 150.0, 400.0}) {
+      CAPTURE(b);
+      CAPTURE(x);
+      const double alone = log10_gamma_tail(100.0, x), pair = log10_pair_tail(100, 1.0, b, x);
+      CHECK(pair >= alone);
+      // A sum of 100 of them shifts by 100 b, and by no more than it would at 0.001.
+      CHECK(pair <= log10_gamma_tail(100.0, x - 100.0 * std::max(b, 1e-3) * 1.5));
+    }
+  }
+  CHECK(log10_pair_tail(1000, 1e-15, 1.0, 1000.0) > -1.0);
+}
+
 TEST_CASE("log10_pair_tail: nothing seen, and nothing to see") {
   CHECK(log10_pair_tail(0, 0.9, 0.1, 1.0) == 0.0);
   CHECK(log10_pair_tail(5, 0.9, 0.1, 0.0) == 0.0);

@@ -45,6 +45,10 @@ def words_of(key: Key) -> list[int]:
     A string is hexadecimal digits, as SGLang writes keys; a number is in -2^63..2^64-1.
     """
     parts: list[Any] = [key]
+    if isinstance(key, bytes | bytearray | Mapping):
+        raise CountermarkError(
+            f"key must be a number or a list of them, got {type(key).__name__}", "invalid_key"
+        )
     if isinstance(key, Iterable) and not isinstance(key, str):
         parts = list(key)
     if not parts:
@@ -64,7 +68,7 @@ def read_config(config: Any, mark: str | None = None) -> EngineKey:
             return read(values, mark, folder)
     raise CountermarkError(
         "the configuration is of no engine that is known here (fields: "
-        + ", ".join(sorted(values))
+        + ", ".join(sorted(map(str, values)))
         + "); give mark and key"
     )
 
@@ -73,6 +77,13 @@ def resolve(
     mark: str | None, key: Key | None, config: Any, parameters: Mapping[str, Any]
 ) -> EngineKey:
     """Return the mark that ``KeyRing.import_engine_key`` was asked for."""
+    try:
+        json.dumps(dict(parameters), allow_nan=False)
+    except (TypeError, ValueError):
+        raise CountermarkError(
+            "parameters must be finite numbers, words, True, False or None, got "
+            + ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+        ) from None
     if config is not None:
         if key is not None:
             raise CountermarkError("give config or key, not both: the configuration has the key")
@@ -152,6 +163,8 @@ def _read_vllm(values: Mapping[str, Any], mark: str | None, _: Path | None) -> E
     if "deduplicate_contexts_max_history" in values:  # null means without limit
         name = "deduplicate_contexts_max_history"
         parameters[name] = values[name]
+    if isinstance(values.get("key"), str):
+        raise CountermarkError("vLLM's key must be a number, got a string", "invalid_key")
     if values.get("prf", "philox") != "philox":
         raise CountermarkError(f'vLLM\'s prf must be "philox", got {values["prf"]!r}')
     if algorithm == "gumbel":
@@ -215,12 +228,12 @@ def _read_synthid(values: Mapping[str, Any], mark: str | None, _: Path | None) -
 def _read_textseal(values: Mapping[str, Any], mark: str | None, _: Path | None) -> EngineKey:
     key = _key(values, "secret_key" if "secret_key" in values else "key_a")
     keys = [key]
-    is_dual = values.get("watermark_type") == "textseal" or "mixing_alpha" in values
+    kind = values.get("watermark_type")
     other = values.get("secret_key_b", values.get("key_b"))
     if other is not None:
         keys.append(other)
-    elif is_dual:
-        keys.append(int(key) + _TEXTSEAL_KEY_B)
+    elif kind == "textseal" or (kind is None and "mixing_alpha" in values):
+        keys.append((words_of(key)[0] + _TEXTSEAL_KEY_B) % _WORD)
     if values.get("watermark_type", "gumbelmax") not in ("gumbelmax", "textseal"):
         raise CountermarkError(
             "of TextSeal's watermark types gumbelmax and textseal are known here, not "
@@ -244,6 +257,6 @@ _READERS: list[tuple[Callable[[Mapping[str, Any]], bool], _Reader]] = [
     (_is_synthid, _read_synthid),
     (lambda v: "greenlist_ratio" in v or "seeding_scheme" in v, _read_kgw),
     (lambda v: "secret_key" in v or "key_a" in v, _read_textseal),
-    (lambda v: isinstance(v.get("key"), int), _read_vllm),
+    (lambda v: "algorithm" in v or hasattr(v.get("key"), "__index__"), _read_vllm),
     (lambda v: isinstance(v.get("key"), str), _read_sglang),
 ]

@@ -944,11 +944,6 @@ void bind_detection(py::module_& m) {
 
   py::class_<ContractFit>(m, "ContractFit")
       .def_readonly("mark", &ContractFit::mark)
-      .def_property_readonly("warning",
-                             [](const Profile& p) -> std::optional<std::string> {
-                               if (p.warning().empty()) return std::nullopt;
-                               return std::string(p.warning());
-                             })
       .def_property_readonly("parameters",
                              [](const ContractFit& f) { return from_json(f.parameters_json); })
       .def_readonly("key_words", &ContractFit::key_words)

@@ -69,7 +69,9 @@ def identify_command(
     else:
         found = engines.read_config(config)
         words = found.words
-        vocab_size = vocab_size or found.parameters.get("vocab_size")
+        known = found.parameters.get("vocab_size")
+        if vocab_size is None and isinstance(known, int):
+            vocab_size = known
     names = files or ["-"]
     if ids == (tokenizer is not None):
         raise CountermarkError("give --tokenizer for texts, or --ids for token ids")

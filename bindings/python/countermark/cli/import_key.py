@@ -16,6 +16,8 @@ from countermark.cli.keys import read_key
 from countermark.cli.options import Json, Ring, TokenizerPath, load_tokenizer
 from countermark.cli.rings import changing
 
+_RESERVED = {"id", "mark", "key", "config", "tokenizer"}
+
 KeyFile = Annotated[
     str | None,
     typer.Option(
@@ -92,6 +94,8 @@ def _parameters(given: list[str]) -> dict[str, Any]:
         name, equals, value = one.partition("=")
         if not equals or not name.isidentifier():
             raise CountermarkError(f"--parameter must be NAME=VALUE, got {one!r}")
+        if name in _RESERVED:
+            raise CountermarkError(f"{name} is no parameter of a mark: it has an option of its own")
         try:
             parameters[name] = json.loads(value)
         except ValueError:

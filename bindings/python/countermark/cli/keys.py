@@ -13,6 +13,8 @@ def read_key(file: str) -> list[int | str]:
     text = read_text(file)
     try:
         words = json.loads(text) if text.lstrip().startswith("[") else text.split()
+        if not isinstance(words, list) or any(not isinstance(w, int | str) for w in words):
+            raise ValueError
         return [word if isinstance(word, int) else _number(word) for word in words]
     except ValueError:
         # What is there stays out of the message: it may be a key but for a slip.
