@@ -49,15 +49,15 @@ def profiles(
 
 def _table(found: list[Profile]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("profile", "mark", "status", "accounts", "purpose", "tokenizer", "key"):
+    for name in ("profile", "status", "accounts", "purpose", "mark", "tokenizer", "key"):
         table.add_column(name, overflow="fold", no_wrap=name == "key")
     for profile in found:
         table.add_row(
             profile.id,
-            profile.mark,
             profile.status,
             "yes" if profile.accounts else "no",
             _purpose(profile),
+            profile.mark,
             profile.tokenizer["name"] if profile.tokenizer else "any",
             profile.key_id,
             style="dim" if profile.status == "retired" else None,
