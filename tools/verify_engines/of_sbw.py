@@ -128,7 +128,7 @@ def log10_p_of(detector: Any, ids: Ids, share: float) -> float:
     for i in range(width, len(ids)):
         prefix = tuple(ids[i - width : i + mark.self_salt])
         seed = int(mark._compute_seeds(torch.tensor([prefix]))[0])
-        if (seed, ids[i]) not in seen:
+        if seed != 0 and (seed, ids[i]) not in seen:
             seen.add((seed, ids[i]))
             hits += detector._is_token_green(prefix, ids[i])
     return float(stats.binom.logsf(hits - 1, len(seen), share) / math.log(10))
