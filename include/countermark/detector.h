@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "countermark/calibration.h"
+#include "countermark/engine_result.h"
 #include "countermark/export.h"
 #include "countermark/key_ring.h"
 #include "countermark/token.h"
@@ -75,16 +76,6 @@ struct Test {
   /// Of this test alone, paid for the starts or windows it tries. NaN where it was not worked out,
   /// since p / share could not have been below 1/100.
   double log10_p = 0.0;
-};
-
-/// What another engine's own detector says of a text, to lay beside ours.
-struct EngineResult {
-  std::size_t scored = 0;
-  double score = 0.0;
-  /// log10 of its p-value, as it is; NaN where the engine gives none.
-  double log10_p = 0.0;
-  /// What it is, and where it is wrong.
-  std::string remark;
 };
 
 /// What one profile's key found.

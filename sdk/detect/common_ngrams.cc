@@ -1,14 +1,8 @@
 #include "detect/common_ngrams.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 
 namespace countermark::detect {
-
-std::uint64_t ngram_hash(std::span<const TokenId> ngram) noexcept {
-  return XXH3_64bits(ngram.data(), ngram.size_bytes());
-}
 
 std::vector<std::uint64_t> CommonNgrams::find(std::span<const std::span<const TokenId>> documents,
                                               std::span<const std::size_t> widths,
@@ -18,7 +12,7 @@ std::vector<std::uint64_t> CommonNgrams::find(std::span<const std::span<const To
     const auto begin = static_cast<std::ptrdiff_t>(all.size());
     for (const std::size_t width : widths) {
       for (std::size_t end = width + 1; end <= document.size(); ++end) {
-        all.push_back(ngram_hash(document.subspan(end - width - 1, width + 1)));
+        all.push_back(marks::context_hash(document.subspan(end - width - 1, width + 1)));
       }
     }
     // Once for each document.

@@ -8,11 +8,9 @@
 #include <vector>
 
 #include "countermark/token.h"
+#include "marks/context_history.h"
 
 namespace countermark::detect {
-
-/// XXH3 of a context and the token after it.
-std::uint64_t ngram_hash(std::span<const TokenId> ngram) noexcept;
 
 /// A set of n-grams of any lengths. Two that share a hash count as one: a token in 10^13
 /// is left unscored for nothing.
@@ -27,7 +25,7 @@ class CommonNgrams {
                                          std::span<const std::size_t> widths, std::size_t least);
 
   bool contains(std::span<const TokenId> ngram) const noexcept {
-    return hashes_.contains(ngram_hash(ngram));
+    return hashes_.contains(marks::context_hash(ngram));
   }
   bool empty() const noexcept { return hashes_.empty(); }
 

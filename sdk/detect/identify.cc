@@ -29,11 +29,6 @@ struct Hypothesis {
   Json parameters;
 };
 
-keys::Secret secret_of(const Hypothesis& hypothesis) {
-  return keys::Secret({reinterpret_cast<const std::uint8_t*>(hypothesis.key.data()),
-                       hypothesis.key.size() * sizeof(std::uint64_t)});
-}
-
 /// Contexts as wide as engines are run with.
 constexpr std::int64_t widest = 8;
 /// What TextSeal adds to key A to get its default key B.
@@ -107,32 +102,40 @@ class Hypotheses {
   std::vector<Hypothesis> all_;
 };
 
-/// Whether the key and the parameters are such as the contract takes.
-bool applies(const Hypothesis& hypothesis) {
-  try {
-    Json parameters = hypothesis.parameters;
-    marks::Parameters reader(parameters);
-    hypothesis.mark->complete(reader);
-    hypothesis.mark->make(secret_of(hypothesis), parameters);
-    return true;
-  } catch (const Error&) {
-    return false;
+/// A hypothesis whose contract takes the key, ready to read texts.
+struct Contract {
+  std::string_view name;
+  std::size_t key_words;
+  std::string parameters_json;
+  std::shared_ptr<const marks::EngineMark> mark;
+};
+
+std::vector<Contract> contracts_of(const std::vector<Hypothesis>& hypotheses) {
+  std::vector<Contract> contracts;
+  for (const Hypothesis& hypothesis : hypotheses) {
+    Json json = hypothesis.parameters;
+    marks::Parameters parameters(json);
+    try {
+      auto mark = hypothesis.mark->make(marks::key_of(hypothesis.key), parameters);
+      contracts.push_back(
+          {hypothesis.mark->name, hypothesis.key.size(), json.dump(), std::move(mark)});
+    } catch (const Error&) {
+      // Not with this key, or not with this vocabulary.
+    }
   }
+  return contracts;
 }
 
-ContractFit fit(const Hypothesis& hypothesis, std::span<const EngineText> texts) {
+ContractFit fit(const Contract& contract, std::span<const EngineText> texts) {
   ContractFit result;
-  result.mark = hypothesis.mark->name;
-  Json parameters = hypothesis.parameters;
-  marks::Parameters reader(parameters);
-  hypothesis.mark->complete(reader);
-  result.parameters_json = parameters.dump();
-  const auto mark = hypothesis.mark->make(secret_of(hypothesis), parameters);
+  result.mark = contract.name;
+  result.parameters_json = contract.parameters_json;
+  result.key_words = contract.key_words;
   std::unordered_set<std::uint64_t> seen;
   stats::SumNull null;
   stats::Sum sum;
   for (const EngineText& text : texts) {
-    const marks::TextScores scores = mark->score(text.prompt, text.tokens);
+    const marks::TextScores scores = contract.mark->score(text.prompt, text.tokens);
     null = scores.null;
     for (std::size_t i = 0; i < scores.rests.size(); ++i) {
       if (std::isnan(scores.rests[i])) continue;
@@ -179,12 +182,10 @@ std::vector<ContractFit> identify(std::span<const EngineText> texts,
   require(texts, key, options);
   const double threshold = detect::log10_threshold(options.false_positive_rate);
   const Hypotheses hypotheses(key, options.vocab_size);
-  std::vector<Hypothesis> tried;
-  std::copy_if(hypotheses.all().begin(), hypotheses.all().end(), std::back_inserter(tried),
-               applies);
-  std::vector<ContractFit> fits(tried.size());
+  const std::vector<Contract> contracts = contracts_of(hypotheses.all());
+  std::vector<ContractFit> fits(contracts.size());
   base::Workers(options.threads).run(fits.size(), [&](std::size_t i) {
-    fits[i] = fit(tried[i], texts);
+    fits[i] = fit(contracts[i], texts);
   });
   std::vector<double> log10_p;
   log10_p.reserve(fits.size());
@@ -193,7 +194,6 @@ std::vector<ContractFit> identify(std::span<const EngineText> texts,
   for (std::size_t i = 0; i < fits.size(); ++i) {
     fits[i].log10_p_adjusted = adjusted[i];
     fits[i].fits = adjusted[i] <= threshold;
-    fits[i].key_words = tried[i].key.size();
   }
   std::stable_sort(fits.begin(), fits.end(), [](const ContractFit& a, const ContractFit& b) {
     return a.log10_p < b.log10_p;

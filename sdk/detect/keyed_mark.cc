@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 #include <utility>
 
@@ -15,8 +14,6 @@
 
 namespace countermark::detect {
 namespace {
-
-constexpr double not_scored = std::numeric_limits<double>::quiet_NaN();
 
 /// The engine's sum under its own null.
 SumEvidence sum_of(const marks::TextScores& text) {
@@ -94,15 +91,14 @@ KeyedMark::Look KeyedMark::look(std::span<const TokenId> tokens,
   if (common != nullptr) {
     const std::size_t width = engine.width();
     for (std::size_t i = width; i < tokens.size(); ++i) {
-      if (common->contains(tokens.subspan(i - width, width + 1))) text.rests[i] = not_scored;
+      if (common->contains(tokens.subspan(i - width, width + 1))) text.rests[i] = marks::not_scored;
     }
   }
   look.sum = sum_of(text);
   // Nothing hangs on it: such a response is marked from its first token.
   if (start == Start::Response) look.sum.start = start;
   look.rests = std::move(text.rests);
-  look.engine = EngineResult{text.engine.scored, text.engine.score, text.engine.log10_p,
-                             std::move(text.engine.remark)};
+  look.engine = std::move(text.engine);
   return look;
 }
 

@@ -11,7 +11,7 @@
 
 namespace countermark::marks {
 
-/// XXH3 of the tokens in their order: two contexts in 10^19 share it.
+/// XXH3 of a context, or of a context and the token after it: two in 10^19 share it.
 std::uint64_t context_hash(std::span<const TokenId> context) noexcept;
 
 /// A stack of hashes that knows where each occurred last. Any 64 bits identify an entry.

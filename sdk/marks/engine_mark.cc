@@ -12,6 +12,10 @@ std::optional<TokenId> EngineWalk::select(std::span<const Candidate> /*candidate
 void EngineWalk::reweigh(std::span<Candidate> /*candidates*/) const {}
 void EngineWalk::bias(std::span<float> /*logits*/) const {}
 
+keys::Secret key_of(std::span<const std::uint64_t> words) {
+  return keys::Secret({reinterpret_cast<const std::uint8_t*>(words.data()), words.size_bytes()});
+}
+
 std::uint64_t word_of(const keys::Secret& secret, std::size_t i) noexcept {
   return base::load<std::uint64_t>(secret.reveal().data() + 8 * i);
 }

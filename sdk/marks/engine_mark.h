@@ -4,12 +4,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "countermark/engine_result.h"
 #include "countermark/error.h"
 #include "countermark/token.h"
 #include "keys/secret.h"
@@ -19,15 +21,7 @@
 
 namespace countermark::marks {
 
-/// What the engine's own detector says of a text, to lay beside ours.
-struct EngineNumber {
-  std::size_t scored = 0;
-  double score = 0.0;
-  /// NaN where the engine gives no p-value.
-  double log10_p = 0.0;
-  /// What it is, and where it is wrong; a sentence.
-  std::string remark;
-};
+inline constexpr double not_scored = std::numeric_limits<double>::quiet_NaN();
 
 /// What a text says of a key, token by token.
 struct TextScores {
@@ -40,7 +34,7 @@ struct TextScores {
   std::vector<std::uint64_t> draws;
   /// Of the sum.
   stats::SumNull null;
-  EngineNumber engine;
+  EngineResult engine;
 };
 
 /// A response as it grows, and what the mark does to the next draw. Each mark overrides what it
@@ -106,6 +100,8 @@ TokenId select_least(std::span<const Candidate> candidates, Exponential&& expone
   return selection.token();
 }
 
+/// The key that consists of these words.
+keys::Secret key_of(std::span<const std::uint64_t> words);
 /// Word `i` of an engine's key: 64 bits, little-endian.
 std::uint64_t word_of(const keys::Secret& secret, std::size_t i) noexcept;
 std::size_t words_of(const keys::Secret& secret) noexcept;

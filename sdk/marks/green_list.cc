@@ -9,13 +9,14 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/fail.h"
 #include "marks/context_history.h"
+#include "prf/torch_permutation.h"
 #include "stats/gamma_tail.h"
 
 namespace countermark::marks {
 namespace {
 
-constexpr double not_scored = std::numeric_limits<double>::quiet_NaN();
 constexpr TokenId padding = 0;
 
 using MakeRule = std::function<std::shared_ptr<const GreenRule>(const keys::Secret&)>;
@@ -191,6 +192,30 @@ class GreenList final : public EngineMark {
 };
 
 }  // namespace
+
+PermutedLists PermutedLists::of(std::uint32_t vocab_size, double ratio, const char* name) {
+  const auto green_size = static_cast<std::uint32_t>(static_cast<double>(vocab_size) * ratio);
+  if (green_size < 1) {
+    fail(ErrorCode::InvalidOption, name, " ", ratio, " of ", vocab_size,
+         " tokens leaves no green one");
+  }
+  return {green_size, vocab_size};
+}
+
+bool PermutedLists::is_green(std::uint64_t list, TokenId token) const {
+  const auto id = static_cast<std::uint32_t>(token);
+  return id < vocab_size && prf::TorchPermutation(list).is_among_first(id, green_size, vocab_size);
+}
+
+std::vector<TokenId> PermutedLists::greens(std::uint64_t list) const {
+  const auto first = prf::TorchPermutation(list).first(green_size, vocab_size);
+  return {first.begin(), first.end()};
+}
+
+PermutedTable::PermutedTable(std::uint64_t seed) {
+  constexpr std::uint32_t size = 1'000'003;
+  numbers_ = prf::TorchPermutation(seed).first(size, size);
+}
 
 std::shared_ptr<const EngineMark> make_green_list(const keys::Secret& key, MakeRule make_rule,
                                                   const GreenBias& bias, const GreenCount& count) {

@@ -1,9 +1,11 @@
 // What the marks with green lists have in common: docs/spec/green-lists.md.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -15,6 +17,46 @@ namespace countermark::marks {
 
 /// Of a permutation.
 inline constexpr std::int64_t largest_vocab = std::int64_t{1} << 24;
+
+/// Lists that are the first of a permutation of the vocabulary.
+struct PermutedLists {
+  std::uint32_t green_size = 0, vocab_size = 0;
+
+  /// `ratio` of the vocabulary, rounded down. Throws Error(InvalidOption), calling it `name`, where
+  /// no token is left.
+  static PermutedLists of(std::uint32_t vocab_size, double ratio, const char* name);
+
+  bool is_green(std::uint64_t list, TokenId token) const;
+  std::vector<TokenId> greens(std::uint64_t list) const;
+  double share() const noexcept {
+    return static_cast<double>(green_size) / static_cast<double>(vocab_size);
+  }
+};
+
+/// What the self hashes of all engines look a token up in: torch's permutation of 1,000,003
+/// numbers.
+class PermutedTable {
+ public:
+  explicit PermutedTable(std::uint64_t seed);
+  std::uint64_t operator()(TokenId token) const noexcept {
+    return numbers_[static_cast<std::uint32_t>(token) % numbers_.size()] + std::uint64_t{1};
+  }
+
+ private:
+  std::vector<std::uint32_t> numbers_;
+};
+
+/// The self hash: the least, as a signed number, of the products key * hash(c) * hash(v) over the
+/// tokens c of a window whose last is v. 64 bits that wrap.
+template <typename Hash>
+std::int64_t least_product(std::uint64_t key, std::span<const TokenId> window, Hash&& hash) {
+  const std::uint64_t of_token = hash(window.back());
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  for (const TokenId token : window) {
+    least = std::min(least, static_cast<std::int64_t>(key * hash(token) * of_token));
+  }
+  return least;
+}
 
 /// A rule by which a context makes some tokens green: an engine's hashing, with its key.
 class GreenRule {

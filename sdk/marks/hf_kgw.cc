@@ -1,34 +1,27 @@
 #include "marks/hf_kgw.h"
 
-#include <algorithm>
 #include <cstdint>
-#include <limits>
+#include <optional>
 
+#include "base/fail.h"
 #include "marks/green_list.h"
 #include "marks/parameters.h"
-#include "prf/torch_permutation.h"
 
 namespace countermark::marks {
 namespace {
 
-constexpr std::uint32_t table_size = 1'000'003;
-
 struct KgwParameters {
   bool is_selfhash;
-  std::uint32_t vocab_size;
+  PermutedLists lists;
   double greenlist_ratio;
   double bias;
   std::size_t context_width;
-
-  std::uint32_t green_size() const noexcept {
-    return static_cast<std::uint32_t>(static_cast<double>(vocab_size) * greenlist_ratio);
-  }
 };
 
 KgwParameters read(Parameters& reader, bool is_selfhash) {
   KgwParameters read = {};
   read.is_selfhash = is_selfhash;
-  read.vocab_size = static_cast<std::uint32_t>(reader.required_integer(
+  const auto vocab_size = static_cast<std::uint32_t>(reader.required_integer(
       "vocab_size", "the model's, the length of its logits", 2, largest_vocab));
   read.greenlist_ratio = reader.number("greenlist_ratio", 0.25, 1e-6, 1.0 - 1e-6);
   read.bias = reader.number("bias", 2.0, -100.0, 100.0);
@@ -38,17 +31,8 @@ KgwParameters read(Parameters& reader, bool is_selfhash) {
   reader.fixed("first_scored", is_selfhash ? "context_width - 1" : "context_width");
   reader.fixed("scored_once", "seed and token");
   reader.fixed("permuted_on", "cpu");
-  if (read.green_size() < 1) {
-    fail(ErrorCode::InvalidOption, "greenlist_ratio ", read.greenlist_ratio, " of ",
-         read.vocab_size, " tokens leaves no green one");
-  }
+  read.lists = PermutedLists::of(vocab_size, read.greenlist_ratio, "greenlist_ratio");
   return read;
-}
-
-KgwParameters read(const base::Json& parameters, bool is_selfhash) {
-  base::Json copy = parameters;
-  Parameters reader(copy);
-  return read(reader, is_selfhash);
 }
 
 class KgwRule final : public GreenRule {
@@ -61,8 +45,7 @@ class KgwRule final : public GreenRule {
     if (key_word() >> 63 != 0 || key_word() == 0) {
       fail(ErrorCode::InvalidKey, "hashing_key must be in 1..2^63-1");
     }
-    if (parameters.is_selfhash)
-      table_ = prf::TorchPermutation(key_word()).first(table_size, table_size);
+    if (parameters.is_selfhash) table_.emplace(key_word());
   }
 
   std::size_t window() const noexcept override { return parameters_.context_width; }
@@ -76,40 +59,26 @@ class KgwRule final : public GreenRule {
           static_cast<__uint128_t>(key_word()) * static_cast<std::uint64_t>(window.back());
       return static_cast<std::uint32_t>(product % modulus);
     }
-    // 64-bit products that wrap, and the least of them as signed numbers.
-    const std::uint64_t of_token = hash(window.back());
-    std::int64_t least = std::numeric_limits<std::int64_t>::max();
-    for (const TokenId token : window) {
-      least = std::min(least, static_cast<std::int64_t>(key_word() * hash(token) * of_token));
-    }
+    const std::int64_t least = least_product(key_word(), window, *table_);
     const auto bits = static_cast<std::uint64_t>(least);
     return static_cast<std::uint32_t>(least < 0 ? bits - 1 : bits);
   }
   bool is_green(std::uint64_t list, TokenId token) const override {
-    if (static_cast<std::uint32_t>(token) >= parameters_.vocab_size) return false;
-    return prf::TorchPermutation(list).is_among_first(
-        static_cast<std::uint32_t>(token), parameters_.green_size(), parameters_.vocab_size);
+    return parameters_.lists.is_green(list, token);
   }
   bool permutes() const noexcept override { return true; }
   std::vector<TokenId> greens(std::uint64_t list) const override {
-    const auto green =
-        prf::TorchPermutation(list).first(parameters_.green_size(), parameters_.vocab_size);
-    return {green.begin(), green.end()};
+    return parameters_.lists.greens(list);
   }
   double nominal_share() const noexcept override { return parameters_.greenlist_ratio; }
-  double share() const noexcept override {
-    return static_cast<double>(parameters_.green_size()) /
-           static_cast<double>(parameters_.vocab_size);
-  }
+  double share() const noexcept override { return parameters_.lists.share(); }
 
  private:
   std::uint64_t key_word() const noexcept { return word_of(key_, 0); }
-  std::uint64_t hash(TokenId token) const noexcept {
-    return table_[static_cast<std::uint32_t>(token) % table_size] + std::uint64_t{1};
-  }
+
   KgwParameters parameters_;
   keys::Secret key_;
-  std::vector<std::uint32_t> table_;
+  std::optional<PermutedTable> table_;
 };
 
 std::shared_ptr<const EngineMark> make(const keys::Secret& key, const KgwParameters& parameters) {
@@ -134,12 +103,12 @@ void complete_hf_kgw_lefthash(Parameters& parameters) { read(parameters, false);
 void complete_hf_kgw_selfhash(Parameters& parameters) { read(parameters, true); }
 
 std::shared_ptr<const EngineMark> make_hf_kgw_lefthash_1(const keys::Secret& key,
-                                                         const base::Json& parameters) {
+                                                         Parameters& parameters) {
   return make(key, read(parameters, false));
 }
 
 std::shared_ptr<const EngineMark> make_hf_kgw_selfhash_1(const keys::Secret& key,
-                                                         const base::Json& parameters) {
+                                                         Parameters& parameters) {
   return make(key, read(parameters, true));
 }
 

@@ -5,7 +5,6 @@
 #include <span>
 #include <string_view>
 
-#include "base/json.h"
 #include "marks/engine_mark.h"
 #include "marks/parameters.h"
 
@@ -18,7 +17,7 @@ struct MarkEntry {
   /// Validates a profile's parameters and writes the missing ones' defaults into them.
   void (*complete)(Parameters& parameters);
   /// The mark with an engine's key; none where the mark is our own.
-  std::shared_ptr<const EngineMark> (*make)(const keys::Secret& key, const base::Json& parameters);
+  std::shared_ptr<const EngineMark> (*make)(const keys::Secret& key, Parameters& parameters);
   /// Why nothing new should be marked with it; empty where there is no reason.
   std::string_view warning = {};
 };

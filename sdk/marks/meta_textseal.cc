@@ -15,7 +15,6 @@
 namespace countermark::marks {
 namespace {
 
-constexpr double not_scored = std::numeric_limits<double>::quiet_NaN();
 constexpr TokenId padding = 0;
 
 enum class Revision { One, Two };
@@ -45,12 +44,6 @@ TextSealParameters read(Parameters& reader, Revision revision) {
   reader.fixed("first_scored", "ngram + 1");
   reader.fixed("mixing_alpha_of", "key A");
   return read;
-}
-
-TextSealParameters read(const base::Json& parameters, Revision revision) {
-  base::Json copy = parameters;
-  Parameters reader(copy);
-  return read(reader, revision);
 }
 
 struct TextSealKeys {
@@ -200,7 +193,7 @@ class TextSeal final : public EngineMark {
   }
 
  private:
-  EngineNumber engine_number(std::size_t n, double sum, bool is_dual) const {
+  EngineResult engine_number(std::size_t n, double sum, bool is_dual) const {
     const double alpha = parameters_.mixing_alpha;
     const double v = is_dual ? alpha * alpha + (1.0 - alpha) * (1.0 - alpha) : 1.0;
     const double log10_p = stats::log10_gamma_tail(static_cast<double>(n) / v, sum / v);
@@ -225,12 +218,12 @@ void complete_meta_textseal_1(Parameters& parameters) { read(parameters, Revisio
 void complete_meta_textseal_2(Parameters& parameters) { read(parameters, Revision::Two); }
 
 std::shared_ptr<const EngineMark> make_meta_textseal_1(const keys::Secret& key,
-                                                       const base::Json& parameters) {
+                                                       Parameters& parameters) {
   return std::make_shared<TextSeal>(key, read(parameters, Revision::One));
 }
 
 std::shared_ptr<const EngineMark> make_meta_textseal_2(const keys::Secret& key,
-                                                       const base::Json& parameters) {
+                                                       Parameters& parameters) {
   return std::make_shared<TextSeal>(key, read(parameters, Revision::Two));
 }
 

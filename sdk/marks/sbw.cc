@@ -1,19 +1,17 @@
 #include "marks/sbw.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <limits>
 
+#include "base/fail.h"
 #include "marks/green_list.h"
 #include "marks/parameters.h"
 #include "prf/jenkins.h"
 #include "prf/philox.h"
-#include "prf/torch_permutation.h"
 
 namespace countermark::marks {
 namespace {
 
-constexpr std::uint32_t table_size = 1'000'003;
 constexpr std::uint64_t table_seed = 2'971'215'073;
 /// Words are compared by their lower 31 bits.
 constexpr std::uint32_t word_mask = 0x7FFFFFFF;
@@ -27,14 +25,11 @@ enum class Generator {
 struct SbwParameters {
   bool is_selfhash;
   Generator generator;
-  /// Of a permutation.
-  std::uint32_t vocab_size;
+  /// Of permutations.
+  PermutedLists lists;
   double gamma;
   double delta;
 
-  std::uint32_t green_size() const noexcept {
-    return static_cast<std::uint32_t>(static_cast<double>(vocab_size) * gamma);
-  }
   std::uint32_t green_words() const noexcept {
     return static_cast<std::uint32_t>(gamma * static_cast<double>(word_mask));
   }
@@ -49,13 +44,10 @@ SbwParameters read(Parameters& reader, bool is_selfhash) {
   read.gamma = reader.number("gamma", 0.5, 1e-6, 1.0 - 1e-6);
   read.delta = reader.number("delta", 2.0, -100.0, 100.0);
   if (read.generator == Generator::RandPerm) {
-    read.vocab_size = static_cast<std::uint32_t>(reader.required_integer(
+    const auto vocab_size = static_cast<std::uint32_t>(reader.required_integer(
         "vocab_size", "the model's, the length of its logits", 2, largest_vocab));
     reader.fixed("permuted_on", "cpu");
-    if (read.green_size() < 1) {
-      fail(ErrorCode::InvalidOption, "gamma ", read.gamma, " of ", read.vocab_size,
-           " tokens leaves no green one");
-    }
+    read.lists = PermutedLists::of(vocab_size, read.gamma, "gamma");
   }
   reader.fixed("context_width", is_selfhash ? 4 : 1);
   reader.fixed("context_of", "prompt and response");
@@ -63,12 +55,6 @@ SbwParameters read(Parameters& reader, bool is_selfhash) {
   reader.fixed("first_scored", is_selfhash ? 3 : 1);
   reader.fixed("scored_once", "seed and token");
   return read;
-}
-
-SbwParameters read(const base::Json& parameters, bool is_selfhash) {
-  base::Json copy = parameters;
-  Parameters reader(copy);
-  return read(reader, is_selfhash);
 }
 
 class SbwRule final : public GreenRule {
@@ -97,23 +83,18 @@ class SbwRule final : public GreenRule {
                       static_cast<std::uint32_t>(list >> 32));
       return (words[id & 3] & word_mask) < parameters_.green_words();
     }
-    if (static_cast<std::uint32_t>(token) >= parameters_.vocab_size) return false;
-    return prf::TorchPermutation(list).is_among_first(
-        static_cast<std::uint32_t>(token), parameters_.green_size(), parameters_.vocab_size);
+    return parameters_.lists.is_green(list, token);
   }
   bool permutes() const noexcept override { return parameters_.generator == Generator::RandPerm; }
   std::vector<TokenId> greens(std::uint64_t list) const override {
-    const auto first =
-        prf::TorchPermutation(list).first(parameters_.green_size(), parameters_.vocab_size);
-    return {first.begin(), first.end()};
+    return parameters_.lists.greens(list);
   }
   double nominal_share() const noexcept override { return parameters_.gamma; }
   double share() const noexcept override {
     if (parameters_.generator == Generator::Philox) {
       return static_cast<double>(parameters_.green_words()) * 0x1p-31;
     }
-    return static_cast<double>(parameters_.green_size()) /
-           static_cast<double>(parameters_.vocab_size);
+    return parameters_.lists.share();
   }
 
  private:
@@ -122,21 +103,15 @@ class SbwRule final : public GreenRule {
     if (!parameters_.is_selfhash) {
       return static_cast<std::int64_t>(key_word() * static_cast<std::uint64_t>(window.back()));
     }
-    const std::uint64_t of_token = hash(window.back());
-    std::int64_t least = std::numeric_limits<std::int64_t>::max();
-    for (const TokenId token : window) {
-      least = std::min(least, static_cast<std::int64_t>(key_word() * hash(token) * of_token));
-    }
-    return least;
+    return least_product(key_word(), window, [&](TokenId token) { return hash(token); });
   }
   std::uint64_t hash(TokenId token) const noexcept {
     if (parameters_.generator == Generator::Philox) {
       return static_cast<std::uint64_t>(prf::jenkins(token));
     }
     // The same for every key.
-    static const std::vector<std::uint32_t> table =
-        prf::TorchPermutation(table_seed).first(table_size, table_size);
-    return table[static_cast<std::uint32_t>(token) % table_size] + std::uint64_t{1};
+    static const PermutedTable table(table_seed);
+    return table(token);
   }
   SbwParameters parameters_;
   keys::Secret key_;
@@ -168,12 +143,12 @@ void complete_sbw_lefthash(Parameters& parameters) { read(parameters, false); }
 void complete_sbw_selfhash(Parameters& parameters) { read(parameters, true); }
 
 std::shared_ptr<const EngineMark> make_sbw_lefthash_1(const keys::Secret& key,
-                                                      const base::Json& parameters) {
+                                                      Parameters& parameters) {
   return make(key, read(parameters, false));
 }
 
 std::shared_ptr<const EngineMark> make_sbw_selfhash_1(const keys::Secret& key,
-                                                      const base::Json& parameters) {
+                                                      Parameters& parameters) {
   return make(key, read(parameters, true));
 }
 

@@ -16,7 +16,6 @@
 namespace countermark::marks {
 namespace {
 
-constexpr double not_scored = std::numeric_limits<double>::quiet_NaN();
 /// Contexts that a request marks, and that the detector looks at.
 constexpr std::size_t most_contexts = 4096;
 
@@ -40,12 +39,6 @@ SglangParameters read(Parameters& reader, bool is_dual) {
   reader.fixed("most_contexts", most_contexts);
   if (is_dual) reader.fixed("mixing_probability_of", "key A");
   return read;
-}
-
-SglangParameters read(const base::Json& parameters, bool is_dual) {
-  base::Json copy = parameters;
-  Parameters reader(copy);
-  return read(reader, is_dual);
 }
 
 std::uint32_t hash_of(std::span<const TokenId> context) noexcept {
@@ -223,12 +216,12 @@ void complete_sglang_aaronson(Parameters& parameters) { read(parameters, false);
 void complete_sglang_aaronson_dual(Parameters& parameters) { read(parameters, true); }
 
 std::shared_ptr<const EngineMark> make_sglang_aaronson_1(const keys::Secret& key,
-                                                         const base::Json& parameters) {
+                                                         Parameters& parameters) {
   return std::make_shared<SglangAaronson>(key, read(parameters, false));
 }
 
 std::shared_ptr<const EngineMark> make_sglang_aaronson_dual_1(const keys::Secret& key,
-                                                              const base::Json& parameters) {
+                                                              Parameters& parameters) {
   return std::make_shared<SglangAaronson>(key, read(parameters, true));
 }
 

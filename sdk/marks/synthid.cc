@@ -20,7 +20,6 @@
 namespace countermark::marks {
 namespace {
 
-constexpr double not_scored = std::numeric_limits<double>::quiet_NaN();
 constexpr TokenId padding = 0;
 constexpr std::size_t most_layers = 64;
 
@@ -63,12 +62,6 @@ SynthIdParameters read(Parameters& reader, Version version) {
   reader.fixed("first_scored", "ngram_len - 1");
   reader.fixed("scored_once", "context");
   return read;
-}
-
-SynthIdParameters read(const base::Json& parameters, Version version) {
-  base::Json copy = parameters;
-  Parameters reader(copy);
-  return read(reader, version);
 }
 
 /// The bytes of a key's words as one number, big-endian, modulo 2^63 - 1.
@@ -361,12 +354,12 @@ void complete_hf_synthid_1(Parameters& parameters) { read(parameters, Version::T
 void complete_deepmind_synthid_2(Parameters& parameters) { read(parameters, Version::Rounds); }
 
 std::shared_ptr<const EngineMark> make_hf_synthid_1(const keys::Secret& key,
-                                                    const base::Json& parameters) {
+                                                    Parameters& parameters) {
   return std::make_shared<SynthId>(key, read(parameters, Version::Table));
 }
 
 std::shared_ptr<const EngineMark> make_deepmind_synthid_2(const keys::Secret& key,
-                                                          const base::Json& parameters) {
+                                                          Parameters& parameters) {
   return std::make_shared<SynthId>(key, read(parameters, Version::Rounds));
 }
 

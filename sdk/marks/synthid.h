@@ -3,7 +3,6 @@
 
 #include <memory>
 
-#include "base/json.h"
 #include "marks/engine_mark.h"
 #include "marks/parameters.h"
 
@@ -13,8 +12,8 @@ namespace countermark::marks {
 void complete_hf_synthid_1(Parameters& parameters);
 void complete_deepmind_synthid_2(Parameters& parameters);
 std::shared_ptr<const EngineMark> make_hf_synthid_1(const keys::Secret& key,
-                                                    const base::Json& parameters);
+                                                    Parameters& parameters);
 std::shared_ptr<const EngineMark> make_deepmind_synthid_2(const keys::Secret& key,
-                                                          const base::Json& parameters);
+                                                          Parameters& parameters);
 
 }  // namespace countermark::marks

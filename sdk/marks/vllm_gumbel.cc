@@ -22,7 +22,6 @@
 namespace countermark::marks {
 namespace {
 
-constexpr double not_scored = std::numeric_limits<double>::quiet_NaN();
 constexpr TokenId padding = -1;
 
 enum class Scope { None, SingleTurn, All };
@@ -52,12 +51,6 @@ VllmParameters read(Parameters& reader, bool is_dual) {
   reader.fixed("scored_once", "context");
   if (is_dual) reader.fixed("alpha_of", "key B");
   return read;
-}
-
-VllmParameters read(const base::Json& parameters, bool is_dual) {
-  base::Json copy = parameters;
-  Parameters reader(copy);
-  return read(reader, is_dual);
 }
 
 /// The first 8 bytes, big-endian, of SHA-256(label, key big-endian).
@@ -217,7 +210,7 @@ class VllmGumbel final : public EngineMark {
   }
 
  private:
-  EngineNumber engine_number(std::size_t n, double sum) const {
+  EngineResult engine_number(std::size_t n, double sum) const {
     const auto count = static_cast<double>(n);
     if (!parameters_.alpha) {
       return {n, sum, stats::log10_gamma_tail(count, sum), "vLLM's own p-value, the same test"};
@@ -242,18 +235,18 @@ void complete_vllm_gumbel(Parameters& parameters) { read(parameters, false); }
 void complete_vllm_dual_gumbel(Parameters& parameters) { read(parameters, true); }
 
 std::shared_ptr<const EngineMark> make_vllm_gumbel_0(const keys::Secret& key,
-                                                     const base::Json& parameters) {
+                                                     Parameters& parameters) {
   return std::make_shared<VllmGumbel>(key, read(parameters, false),
                                       prf::PhiloxMapping::Development);
 }
 
 std::shared_ptr<const EngineMark> make_vllm_gumbel_1(const keys::Secret& key,
-                                                     const base::Json& parameters) {
+                                                     Parameters& parameters) {
   return std::make_shared<VllmGumbel>(key, read(parameters, false), prf::PhiloxMapping::Lanes);
 }
 
 std::shared_ptr<const EngineMark> make_vllm_dual_gumbel_1(const keys::Secret& key,
-                                                          const base::Json& parameters) {
+                                                          Parameters& parameters) {
   return std::make_shared<VllmGumbel>(key, read(parameters, true), prf::PhiloxMapping::Lanes);
 }
 

@@ -3,7 +3,6 @@
 
 #include <memory>
 
-#include "base/json.h"
 #include "marks/engine_mark.h"
 #include "marks/parameters.h"
 
@@ -13,10 +12,10 @@ namespace countermark::marks {
 void complete_vllm_gumbel(Parameters& parameters);
 void complete_vllm_dual_gumbel(Parameters& parameters);
 std::shared_ptr<const EngineMark> make_vllm_gumbel_0(const keys::Secret& key,
-                                                     const base::Json& parameters);
+                                                     Parameters& parameters);
 std::shared_ptr<const EngineMark> make_vllm_gumbel_1(const keys::Secret& key,
-                                                     const base::Json& parameters);
+                                                     Parameters& parameters);
 std::shared_ptr<const EngineMark> make_vllm_dual_gumbel_1(const keys::Secret& key,
-                                                          const base::Json& parameters);
+                                                          Parameters& parameters);
 
 }  // namespace countermark::marks

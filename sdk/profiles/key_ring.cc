@@ -291,7 +291,7 @@ Profile KeyRing::import_engine_key(std::string_view id, std::string_view mark,
     fail(ErrorCode::InvalidKey, "an engine's key must hold 1 to ", Secret::most_bytes / 8,
          " numbers, got ", key.size());
   }
-  Secret secret({reinterpret_cast<const std::uint8_t*>(key.data()), key.size_bytes()});
+  Secret secret = marks::key_of(key);
   // One key has one name, however many profiles use it.
   std::string key_id = base::to_hex(drawn_key_id());
   for (const KeyRingEntry& entry : impl_->entries) {

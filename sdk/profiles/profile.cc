@@ -169,7 +169,9 @@ bool is_engine(const Profile& profile) { return marks::find(profile.mark()).make
 
 std::shared_ptr<const marks::EngineMark> make_engine_mark(const keys::Secret& key,
                                                           const Profile& profile) {
-  return marks::find(profile.mark()).make(key, profile.impl().json["parameters"]);
+  Json copy = profile.impl().json["parameters"];
+  marks::Parameters parameters(copy);
+  return marks::find(profile.mark()).make(key, parameters);
 }
 
 Profile make(std::string_view id, const ProfileOptions& options, const std::string& commitment) {

@@ -72,10 +72,7 @@ std::shared_ptr<const marks::EngineMark> mark_of(std::string_view mark, const Wo
                                                  Json parameters) {
   const auto& entry = marks::find(mark);
   marks::Parameters reader(parameters);
-  entry.complete(reader);
-  return entry.make(keys::Secret({reinterpret_cast<const std::uint8_t*>(key.data()),
-                                  key.size() * sizeof(std::uint64_t)}),
-                    parameters);
+  return entry.make(marks::key_of(key), reader);
 }
 
 Detection detect(std::string_view mark, const Words& key, const Json& parameters,

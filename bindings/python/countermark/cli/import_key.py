@@ -10,8 +10,7 @@ import typer
 
 from countermark._errors import CountermarkError
 from countermark.cli.app import app
-from countermark.cli.console import note, out, print_json
-from countermark.cli.keygen import describe
+from countermark.cli.keygen import show_made
 from countermark.cli.keys import read_key
 from countermark.cli.options import Json, Ring, TokenizerPath, load_tokenizer
 from countermark.cli.rings import changing
@@ -76,15 +75,7 @@ def import_key(
             tokenizer=loaded,
             **_parameters(parameter or []),
         )
-    if as_json:
-        print_json({"ring": str(ring), "profile": json.loads(made.to_json())})
-        return
-    for name, value in describe(made).items():
-        out.print(f"{name:<11} {value}")
-    if made.warning:
-        note(f"{made.mark} is {made.warning}.")
-    if loaded is None:
-        note("No --tokenizer given: text tokenised with a wrong one will go unnoticed.")
+    show_made(made, ring, as_json)
 
 
 def _parameters(given: list[str]) -> dict[str, Any]:

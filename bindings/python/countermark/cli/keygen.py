@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -59,13 +60,23 @@ def keygen(
             free_prefix=free_prefix,
             tokenizer=loaded,
         )
+    show_made(made, ring, as_json)
+    if not as_json:
+        out.print(
+            f"{'secret':<11} in {ring}, readable by you alone; back it up, and never publish it"
+        )
+
+
+def show_made(made: Profile, ring: Path, as_json: bool) -> None:
+    """Say what was added to a ring, and what may be wrong with it."""
     if as_json:
         print_json({"ring": str(ring), "profile": json.loads(made.to_json())})
         return
     for name, value in describe(made).items():
         out.print(f"{name:<11} {value}")
-    out.print(f"{'secret':<11} in {ring}, readable by you alone; back it up, and never publish it")
-    if loaded is None:
+    if made.warning:
+        note(f"{made.mark} is {made.warning}.")
+    if made.tokenizer is None:
         note("No --tokenizer given: text tokenised with a wrong one will go unnoticed.")
 
 
