@@ -5,50 +5,32 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "base/fail.h"
 
 namespace countermark::base {
 namespace {
 
-[[noreturn]] void fail_file(const char* what, const std::filesystem::path& path, int error) {
-  fail(ErrorCode::FileFailure, "cannot ", what, " ", path.string(), ": ", std::strerror(error));
+struct stat status_of(int descriptor, const std::filesystem::path& path) {
+  struct stat status = {};
+  if (::fstat(descriptor, &status) != 0) fail_file("examine", path, errno);
+  return status;
 }
 
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) noexcept : fd_(fd) {}
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  ~FileDescriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-
-  int get() const noexcept { return fd_; }
-
- private:
-  int fd_;
-};
-
-/// Removes the temporary file unless it took the place of the real one.
-struct Temporary {
-  std::string path;
-  ~Temporary() {
-    if (!path.empty()) ::unlink(path.c_str());
-  }
-};
-
-}  // namespace
-
-WipedString read_file(const std::filesystem::path& path, bool private_only) {
+int open_descriptor(const std::filesystem::path& path, int mode) {
   // O_NONBLOCK, lest a pipe be waited for; it means nothing for regular files.
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) fail_file("open", path, errno);
-  struct stat status = {};
-  // Of the open file, not of the path: nobody can swap it in between.
-  if (::fstat(file.get(), &status) != 0) fail_file("examine", path, errno);
+  const int descriptor = ::open(path.c_str(), mode | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) fail_file("open", path, errno);
+  return descriptor;
+}
+
+/// Of the open file, not of the path: nobody can swap it in between.
+void examine(int descriptor, const std::filesystem::path& path, bool private_only) {
+  const struct stat status = status_of(descriptor, path);
   if (!S_ISREG(status.st_mode)) {
     fail(ErrorCode::FileFailure, "cannot read ", path.string(), ": it is not a regular file");
   }
@@ -58,48 +40,124 @@ WipedString read_file(const std::filesystem::path& path, bool private_only) {
          "): run chmod 600 on it, or allow it explicitly (option, or "
          "COUNTERMARK_ALLOW_READABLE_KEYS=1) where the platform mounts secrets so");
   }
-  WipedString content(static_cast<std::size_t>(status.st_size), '\0');
+}
+
+/// What a symbolic link points to.
+std::filesystem::path resolved(const std::filesystem::path& link) {
+  std::error_code missing;
+  auto path = std::filesystem::canonical(link, missing);
+  return missing ? link : path;
+}
+
+/// Makes `pattern` the name of a new file of mode 0600.
+int make_temporary(std::string& pattern, const std::filesystem::path& path) {
+  const int descriptor = ::mkstemp(pattern.data());
+  if (descriptor < 0) fail_file("write", path, errno);
+  return descriptor;
+}
+
+}  // namespace
+
+void fail_file(const char* what, const std::filesystem::path& path, int error) {
+  fail(ErrorCode::FileFailure, "cannot ", what, " ", path.string(), ": ", std::strerror(error));
+}
+
+File::File(std::filesystem::path path, int descriptor) noexcept
+    : path_(std::move(path)), descriptor_(descriptor) {}
+
+File::File(File&& other) noexcept
+    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+File::~File() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+File File::open(const std::filesystem::path& path, bool private_only) {
+  File file(path, open_descriptor(path, O_RDONLY));
+  examine(file.descriptor_, path, private_only);
+  return file;
+}
+
+File File::open_to_write(const std::filesystem::path& path, bool private_only) {
+  File file(path, open_descriptor(path, O_RDWR));
+  examine(file.descriptor_, path, private_only);
+  return file;
+}
+
+std::size_t File::size() const {
+  return static_cast<std::size_t>(status_of(descriptor_, path_).st_size);
+}
+
+std::size_t File::read(std::size_t from, std::span<std::uint8_t> bytes) const {
   std::size_t done = 0;
-  while (done < content.size()) {
-    const ssize_t got = ::read(file.get(), content.data() + done, content.size() - done);
+  while (done < bytes.size()) {
+    const ssize_t got = ::pread(descriptor_, bytes.data() + done, bytes.size() - done,
+                                static_cast<off_t>(from + done));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail_file("read", path, errno);
+    if (got < 0) fail_file("read", path_, errno);
     if (got == 0) break;
     done += static_cast<std::size_t>(got);
   }
-  content.resize(done);
+  return done;
+}
+
+void File::write(std::size_t from, std::span<const std::uint8_t> bytes) {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t put = ::pwrite(descriptor_, bytes.data() + done, bytes.size() - done,
+                                 static_cast<off_t>(from + done));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail_file("write", path_, errno);
+    done += static_cast<std::size_t>(put);
+  }
+}
+
+void File::truncate(std::size_t size) {
+  if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0) fail_file("write", path_, errno);
+}
+
+void File::sync() {
+  if (::fsync(descriptor_) != 0) fail_file("write", path_, errno);
+}
+
+NewFile::NewFile(const std::filesystem::path& path)
+    : path_(resolved(path)),
+      temporary_(path_.string() + ".XXXXXX"),
+      file_(path_, make_temporary(temporary_, path_)) {}
+
+NewFile::~NewFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void NewFile::keep() {
+  file_.sync();
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_file("replace", path_, errno);
+  temporary_.clear();
+  // The new name must survive a power cut too. Some file systems refuse to sync a directory; the
+  // file is in place all the same.
+  const auto folder = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
+  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return;
+  ::fsync(directory);
+  ::close(directory);
+}
+
+bool is_private_only(bool allow_readable_by_others) {
+  const char* value = std::getenv("COUNTERMARK_ALLOW_READABLE_KEYS");
+  return !allow_readable_by_others && (value == nullptr || std::string_view(value) != "1");
+}
+
+WipedString read_file(const std::filesystem::path& path, bool private_only) {
+  const File file = File::open(path, private_only);
+  WipedString content(file.size(), '\0');
+  content.resize(file.read(0, {reinterpret_cast<std::uint8_t*>(content.data()), content.size()}));
   return content;
 }
 
-void replace_file(const std::filesystem::path& link, std::string_view content) {
-  // What a symbolic link points to is replaced, not the link.
-  std::error_code missing;
-  const auto resolved = std::filesystem::canonical(link, missing);
-  const std::filesystem::path& path = missing ? link : resolved;
-  Temporary temporary{path.string() + ".XXXXXX"};
-  // mkstemp creates it with mode 0600.
-  const FileDescriptor file(::mkstemp(temporary.path.data()));
-  if (file.get() < 0) {
-    const int error = errno;
-    temporary.path.clear();
-    fail_file("write", path, error);
-  }
-  std::size_t done = 0;
-  while (done < content.size()) {
-    const ssize_t put = ::write(file.get(), content.data() + done, content.size() - done);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) fail_file("write", path, errno);
-    done += static_cast<std::size_t>(put);
-  }
-  if (::fsync(file.get()) != 0) fail_file("write", path, errno);
-  if (::rename(temporary.path.c_str(), path.c_str()) != 0) fail_file("replace", path, errno);
-  temporary.path.clear();
-
-  // The new name must survive a power cut too. Some file systems refuse to sync a directory; the
-  // file is in place all the same.
-  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-  const FileDescriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() >= 0) ::fsync(directory.get());
+void replace_file(const std::filesystem::path& path, std::string_view content) {
+  NewFile created(path);
+  created.file().write(0, {reinterpret_cast<const std::uint8_t*>(content.data()), content.size()});
+  created.keep();
 }
 
 }  // namespace countermark::base

@@ -66,10 +66,41 @@ Secret derive(const Secret& secret, std::string_view label) {
   return result;
 }
 
-AccountKey account_key(const Secret& accounts, std::uint64_t account) {
+struct AccountKeys::Mac {
+  std::unique_ptr<EVP_MAC, decltype(&EVP_MAC_free)> algorithm{
+      EVP_MAC_fetch(nullptr, "HMAC", nullptr), &EVP_MAC_free};
+  std::unique_ptr<EVP_MAC_CTX, decltype(&EVP_MAC_CTX_free)> context{
+      algorithm ? EVP_MAC_CTX_new(algorithm.get()) : nullptr, &EVP_MAC_CTX_free};
+};
+
+AccountKeys::AccountKeys(const Secret& accounts) : mac_(std::make_unique<Mac>()) {
+  char sha256[] = "SHA256";
+  const std::array<OSSL_PARAM, 2> parameters = {
+      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0),
+      OSSL_PARAM_construct_end(),
+  };
+  const auto bytes = accounts.reveal();
+  if (!mac_->context ||
+      EVP_MAC_init(mac_->context.get(), bytes.data(), bytes.size(), parameters.data()) != 1) {
+    fail(ErrorCode::CryptoFailure, "OpenSSL refused HMAC-SHA256");
+  }
+}
+
+AccountKeys::AccountKeys(AccountKeys&&) noexcept = default;
+AccountKeys::~AccountKeys() = default;
+
+AccountKey AccountKeys::of(std::uint64_t account) {
   std::array<std::uint8_t, 8> data = {};
   base::store(data.data(), account);
-  Digest digest = hmac_sha256(accounts, data);
+  Digest digest = {};
+  std::size_t size = 0;
+  EVP_MAC_CTX* const context = mac_->context.get();
+  // Without a key: the one it has, from its beginning.
+  if (EVP_MAC_init(context, nullptr, 0, nullptr) != 1 ||
+      EVP_MAC_update(context, data.data(), data.size()) != 1 ||
+      EVP_MAC_final(context, digest.data(), &size, digest.size()) != 1 || size != digest.size()) {
+    fail(ErrorCode::CryptoFailure, "OpenSSL refused HMAC-SHA256");
+  }
   const AccountKey key{base::load<std::uint64_t>(digest.data()),
                        base::load<std::uint64_t>(digest.data() + 8)};
   OPENSSL_cleanse(digest.data(), digest.size());

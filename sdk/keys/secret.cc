@@ -2,38 +2,19 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
-#include <new>
 
 #include "base/fail.h"
+#include "base/private_pages.h"
 
 namespace countermark::keys {
-namespace {
-
-std::shared_ptr<std::uint8_t> allocate(std::size_t size) {
-  void* page = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED) throw std::bad_alloc();
-#if defined(MADV_DONTDUMP)
-  ::madvise(page, size, MADV_DONTDUMP);
-#endif
-  // Best effort: a container may allow no locked memory at all.
-  ::mlock(page, size);
-  return {static_cast<std::uint8_t*>(page), [size](std::uint8_t* bytes) {
-            OPENSSL_cleanse(bytes, size);
-            ::munmap(bytes, size);
-          }};
-}
-
-}  // namespace
-
 Secret::Secret(std::span<const std::uint8_t> bytes) : size_(bytes.size()) {
   if (size_ < 1 || size_ > most_bytes) {
     fail(ErrorCode::InvalidKey, "a secret must hold 1 to ", most_bytes, " bytes, got ", size_);
   }
-  const auto copy = allocate(size_);
+  const auto copy = base::private_pages(size_);
   std::copy(bytes.begin(), bytes.end(), copy.get());
   bytes_ = copy;
 }

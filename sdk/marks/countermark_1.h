@@ -85,9 +85,8 @@ class Countermark1 {
   Countermark1(const keys::Secret& secret, const Countermark1Parameters& parameters);
 
   const Countermark1Parameters& parameters() const noexcept { return parameters_; }
-  keys::AccountKey account_key(std::uint64_t account) const {
-    return keys::account_key(accounts_, account);
-  }
+  keys::AccountKey account_key(std::uint64_t account) const { return account_keys().of(account); }
+  keys::AccountKeys account_keys() const { return keys::AccountKeys(accounts_); }
 
  private:
   friend class Walk;

@@ -146,11 +146,6 @@ void require_no_key_lost(const std::filesystem::path& path,
   }
 }
 
-bool environment_allows_readable() {
-  const char* value = std::getenv("COUNTERMARK_ALLOW_READABLE_KEYS");
-  return value != nullptr && std::string_view(value) == "1";
-}
-
 /// Eight random bytes.
 std::array<std::uint8_t, 8> drawn_key_id() {
   std::array<std::uint8_t, 8> id = {};
@@ -222,8 +217,8 @@ KeyRing::~KeyRing() = default;
 KeyRing KeyRing::generate() { return KeyRing(std::make_unique<Impl>()); }
 
 KeyRing KeyRing::open(const std::filesystem::path& path, const OpenOptions& options) {
-  const bool readable = options.allow_readable_by_others || environment_allows_readable();
-  WipedString text = base::read_file(path, !readable);
+  WipedString text =
+      base::read_file(path, base::is_private_only(options.allow_readable_by_others));
   const std::string what = "key ring " + path.string();
   const HexSecrets secrets = profiles::cut_secrets(text);
   const Json json = base::parse_json(text, broken, what);
