@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <map>
 #include <numbers>
 #include <vector>
 
+#include "prf/uniform_cells.h"
 #include "stats/lattice_tail.h"
 #include "stats/sum.h"
 
@@ -33,8 +33,7 @@ double ratio_at(double log_u, double p) {
 
 double log_uniform(double rest) { return std::log1p(-rest); }
 
-/// The cells of U: eight to an octave of 1 - U below one half, and of U above it, so that both ends
-/// are resolved. Edges lie between the values that U can take, and a cell's
+/// The cells of U (prf/uniform_cells.h). Edges lie between the values that U can take, and a cell's
 /// probability is the number of those in it.
 class Cells {
  public:
@@ -48,38 +47,23 @@ class Cells {
     double log_u;
   };
 
-  static std::size_t index(double rest) {
-    return rest < 0.5 ? key(rest) - key(least) : 2 * side - 1 - (key(1.0 - rest) - key(least));
-  }
-
   static const std::vector<Cell>& all() {
     static const std::vector<Cell> cells = make();
     return cells;
   }
 
  private:
-  static constexpr double least = 0x1p-53;
-  static constexpr int fraction_bits = 3;
-
-  /// The exponent and the first bits of the fraction: whole numbers in the order of the values.
-  static std::size_t key(double value) {
-    return static_cast<std::size_t>(std::bit_cast<std::uint64_t>(value) >> (52 - fraction_bits));
-  }
-  static double value(std::size_t key) {
-    return std::bit_cast<double>(static_cast<std::uint64_t>(key) << (52 - fraction_bits));
-  }
-  static constexpr std::size_t side = std::size_t{52} << fraction_bits;
-
   static std::vector<Cell> make() {
     // U and 1 - U are (n + 1/2) 2^-52.
     const auto values_below = [](double x) { return std::ceil(x * 0x1p52 - 0.5); };
-    std::vector<Cell> cells(2 * side);
-    for (std::size_t k = 0; k < side; ++k) {
-      const double lower = value(key(least) + k), upper = value(key(least) + k + 1);
+    std::vector<Cell> cells(prf::uniform_cells);
+    for (std::size_t k = 0; k < prf::uniform_side; ++k) {
+      const std::size_t key = prf::uniform_key(prf::least_uniform) + k;
+      const double lower = prf::uniform_of_key(key), upper = prf::uniform_of_key(key + 1);
       const double probability = (values_below(upper) - values_below(lower)) * 0x1p-52;
       const double middle = std::sqrt(lower * upper);
       cells[k] = {lower, upper, true, probability, log_uniform(middle)};
-      cells[2 * side - 1 - k] = {lower, upper, false, probability, std::log(middle)};
+      cells[prf::uniform_cells - 1 - k] = {lower, upper, false, probability, std::log(middle)};
     }
     return cells;
   }
@@ -144,13 +128,21 @@ double expected_log_ratio(std::span<const double> log_ratios, double p) {
   return sum;
 }
 
+double step_for(double variance, double count) {
+  // A step is a small part of what a token's ratio varies by, and of what the sum does; but not so
+  // small that near-certain tokens, which vary by next to nothing, fill the lattice with steps.
+  const double finest = std::min(1.0 / 8.0, std::sqrt(std::max(400.0, count)) / 640.0);
+  return std::exp2(std::floor(
+      std::log2(std::clamp(std::sqrt(variance / count) * finest, 1.0 / 1024.0, 1.0 / 4.0))));
+}
+
 }  // namespace
 
 double log_likelihood_ratio(double rest, double p) {
   return std::log(ratio_at(log_uniform(rest), p));
 }
 
-LikelihoodTest::LikelihoodTest(std::span<const double> probabilities) {
+LikelihoodTest::LikelihoodTest(std::span<const double> probabilities, std::optional<double> step) {
   // A cell's number to its group.
   std::map<int, std::size_t> groups;
   for (const double p : probabilities) {
@@ -168,19 +160,14 @@ LikelihoodTest::LikelihoodTest(std::span<const double> probabilities) {
     group_of_.push_back(found->second);
     ++scored_;
   }
-  // A step is a small part of what a token's ratio varies by, and of what the sum does; but not so
-  // small that near-certain tokens, which vary by next to nothing, fill the lattice with steps.
   double variance = 0.0;
   for (const Group& group : groups_) {
     variance += static_cast<double>(group.count) * null_variance(group.log_ratios);
   }
-  const double count = std::max(1.0, static_cast<double>(scored_));
-  const double finest = std::min(1.0 / 8.0, std::sqrt(std::max(400.0, count)) / 640.0);
-  const double step = std::exp2(std::floor(
-      std::log2(std::clamp(std::sqrt(variance / count) * finest, 1.0 / 1024.0, 1.0 / 4.0))));
+  step_ = step ? *step : step_for(variance, std::max(1.0, static_cast<double>(scored_)));
   for (Group& group : groups_) {
     for (const double log_ratio : group.log_ratios) {
-      group.steps.push_back(std::lround(log_ratio / step));
+      group.steps.push_back(std::lround(log_ratio / step_));
     }
   }
 }
@@ -188,9 +175,14 @@ LikelihoodTest::LikelihoodTest(std::span<const double> probabilities) {
 std::int64_t LikelihoodTest::statistic(std::span<const double> rests) const {
   std::int64_t sum = 0;
   for (std::size_t i = 0; i < group_of_.size(); ++i) {
-    if (group_of_[i] != left_out) sum += groups_[group_of_[i]].steps[Cells::index(rests[i])];
+    if (group_of_[i] != left_out) sum += groups_[group_of_[i]].steps[prf::uniform_cell(rests[i])];
   }
   return sum;
+}
+
+std::span<const std::int64_t> LikelihoodTest::steps(std::size_t i) const noexcept {
+  if (group_of_[i] == left_out) return {};
+  return groups_[group_of_[i]].steps;
 }
 
 double LikelihoodTest::log10_tail(std::int64_t statistic) const {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,14 +24,20 @@ double log_likelihood_ratio(double rest, double p);
 /// in cells, whatever the cells cost in power.
 class LikelihoodTest {
  public:
-  /// p of each token; a NaN leaves it out.
-  explicit LikelihoodTest(std::span<const double> probabilities);
+  /// p of each token; a NaN leaves it out. `step` is the width of a step, by default one that suits
+  /// the text.
+  explicit LikelihoodTest(std::span<const double> probabilities, std::optional<double> step = {});
 
   /// Tokens that are not left out.
   std::size_t scored() const noexcept { return scored_; }
 
   /// The sum in steps; `rests` holds 1 - U of each token, of those left out anything.
   std::int64_t statistic(std::span<const double> rests) const;
+
+  /// What token `i` adds to it, by the cell of its U; nothing where it is left out. Tokens with
+  /// probabilities in one cell share one table.
+  std::span<const std::int64_t> steps(std::size_t i) const noexcept;
+  double step() const noexcept { return step_; }
 
   /// log10 of the probability of so large a sum under the null (stats::log10_lattice_tail).
   double log10_tail(std::int64_t statistic) const;
@@ -51,6 +58,7 @@ class LikelihoodTest {
   static constexpr std::size_t left_out = SIZE_MAX;
 
   std::size_t scored_ = 0;
+  double step_;
   std::vector<Group> groups_;
   /// Of each token.
   std::vector<std::size_t> group_of_;

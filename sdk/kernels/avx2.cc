@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "kernels/lane_table.h"
 #include "kernels/prefetch.h"
+#include "prf/uniform_cells.h"
 
 // No flags for the file: what it includes would be compiled for this machine alone and could end up
 // in the whole program.
@@ -285,12 +286,71 @@ AVX2 void hash(const TokenId* tokens, const std::uint64_t* k1, const std::uint64
   scalar_table.hash(tokens + i, k1 + i, k2 + i, account, size - i, hashes + i);
 }
 
+/// 1 - U of four accounts, from linear(hash) and their keys.
+AVX2 inline __m256d rests_of(__m256i hash, __m256i linear_a1, __m256i a2) noexcept {
+  const __m256i z = last_step(finish_mix(times_prime(_mm256_xor_si256(hash, linear_a1)), a2));
+  // The last 52 bits of ~z >> 12 as the fraction of a number in [1, 2), whose distance to
+  // 1 - 2^-53 is exact.
+  const __m256i one = _mm256_set1_epi64x(0x3FF0000000000000);
+  const __m256i fraction = _mm256_set1_epi64x(0x000FFFFFFFFFFFFF);
+  const __m256i bits =
+      _mm256_or_si256(one, _mm256_andnot_si256(_mm256_srli_epi64(z, 12), fraction));
+  return _mm256_sub_pd(_mm256_castsi256_pd(bits), _mm256_set1_pd(1.0 - 0x1p-53));
+}
+
+AVX2 inline __m256i load_four(const std::uint64_t* from) noexcept {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+
+AVX2 void multiply(const AccountColumns& accounts, const std::uint64_t* hashes, std::size_t size,
+                   double* products) {
+  constexpr std::size_t vectors = 2;
+  for (std::size_t i = 0; i < accounts.count; i += 4 * vectors) {
+    __m256i a1[vectors], a2[vectors];
+    __m256d product[vectors];
+    for (std::size_t v = 0; v < vectors; ++v) {
+      a1[v] = load_four(accounts.linear_a1 + i + 4 * v);
+      a2[v] = load_four(accounts.a2 + i + 4 * v);
+      product[v] = _mm256_set1_pd(1.0);
+    }
+    for (std::size_t t = 0; t < size; ++t) {
+      const __m256i hash = _mm256_set1_epi64x(static_cast<long long>(prf::linear(hashes[t])));
+      for (std::size_t v = 0; v < vectors; ++v) {
+        product[v] = _mm256_mul_pd(product[v], rests_of(hash, a1[v], a2[v]));
+      }
+    }
+    for (std::size_t v = 0; v < vectors; ++v) _mm256_storeu_pd(products + i + 4 * v, product[v]);
+  }
+}
+
+AVX2 void weigh(const AccountColumns& accounts, std::uint64_t hash, const std::int32_t* weights,
+                std::int64_t* sums) {
+  const __m256i linear = _mm256_set1_epi64x(static_cast<long long>(prf::linear(hash)));
+  const __m256i first = _mm256_set1_epi64x(static_cast<long long>(prf::uniform_key(0x1p-53)));
+  const __m256i last = _mm256_set1_epi64x(static_cast<long long>(prf::uniform_cells - 1));
+  for (std::size_t i = 0; i < accounts.count; i += 4) {
+    const __m256d rest =
+        rests_of(linear, load_four(accounts.linear_a1 + i), load_four(accounts.a2 + i));
+    const __m256d is_low = _mm256_cmp_pd(rest, _mm256_set1_pd(0.5), _CMP_GT_OQ);
+    const __m256d side = _mm256_blendv_pd(rest, _mm256_sub_pd(_mm256_set1_pd(1.0), rest), is_low);
+    const __m256i high = _mm256_sub_epi64(
+        _mm256_srli_epi64(_mm256_castpd_si256(side), 52 - prf::uniform_cell_bits), first);
+    const __m256i cell =
+        _mm256_blendv_epi8(high, _mm256_sub_epi64(last, high), _mm256_castpd_si256(is_low));
+    const __m256i weight = _mm256_cvtepi32_epi64(_mm256_i64gather_epi32(weights, cell, 4));
+    auto* const sum = reinterpret_cast<__m256i*>(sums + i);
+    _mm256_storeu_si256(sum, _mm256_add_epi64(_mm256_loadu_si256(sum), weight));
+  }
+}
+
 }  // namespace
 
 const Table avx2_table{
     "avx2",
     {row_kernels<Type::Float32>, row_kernels<Type::Float16>, row_kernels<Type::BFloat16>},
-    hash};
+    hash,
+    multiply,
+    weigh};
 
 }  // namespace countermark::kernels
 

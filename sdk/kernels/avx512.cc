@@ -14,6 +14,7 @@
 #include "kernels/kernels.h"
 #include "kernels/lane_table.h"
 #include "kernels/prefetch.h"
+#include "prf/uniform_cells.h"
 
 // No flags for the file: what it includes would be compiled for this machine alone and could end up
 // in the whole program.
@@ -226,12 +227,69 @@ AVX512 void hash(const TokenId* tokens, const std::uint64_t* k1, const std::uint
   }
 }
 
+/// 1 - U of eight accounts, from linear(hash) and their keys.
+AVX512 inline __m512d rests_of(__m512i hash, __m512i linear_a1, __m512i a2) noexcept {
+  constexpr int not_b_and_c_or_a = 0xF2;
+  const __m512i prime = _mm512_set1_epi64(static_cast<long long>(prf::mix_prime));
+  const __m512i z =
+      last_step(finish_mix(_mm512_mullo_epi64(_mm512_xor_epi64(hash, linear_a1), prime), a2));
+  // The last 52 bits of ~z >> 12 as the fraction of a number in [1, 2), whose distance to
+  // 1 - 2^-53 is exact.
+  const __m512i one = _mm512_set1_epi64(0x3FF0000000000000);
+  const __m512i fraction = _mm512_set1_epi64(0x000FFFFFFFFFFFFF);
+  const __m512i bits =
+      _mm512_ternarylogic_epi64(one, _mm512_srli_epi64(z, 12), fraction, not_b_and_c_or_a);
+  return _mm512_sub_pd(_mm512_castsi512_pd(bits), _mm512_set1_pd(1.0 - 0x1p-53));
+}
+
+AVX512 void multiply(const AccountColumns& accounts, const std::uint64_t* hashes, std::size_t size,
+                     double* products) {
+  constexpr std::size_t vectors = account_lanes / 8;
+  for (std::size_t i = 0; i < accounts.count; i += account_lanes) {
+    __m512i a1[vectors], a2[vectors];
+    __m512d product[vectors];
+    for (std::size_t v = 0; v < vectors; ++v) {
+      a1[v] = _mm512_loadu_si512(accounts.linear_a1 + i + 8 * v);
+      a2[v] = _mm512_loadu_si512(accounts.a2 + i + 8 * v);
+      product[v] = _mm512_set1_pd(1.0);
+    }
+    for (std::size_t t = 0; t < size; ++t) {
+      const __m512i hash = _mm512_set1_epi64(static_cast<long long>(prf::linear(hashes[t])));
+      for (std::size_t v = 0; v < vectors; ++v) {
+        product[v] = _mm512_mul_pd(product[v], rests_of(hash, a1[v], a2[v]));
+      }
+    }
+    for (std::size_t v = 0; v < vectors; ++v) _mm512_storeu_pd(products + i + 8 * v, product[v]);
+  }
+}
+
+AVX512 void weigh(const AccountColumns& accounts, std::uint64_t hash, const std::int32_t* weights,
+                  std::int64_t* sums) {
+  const __m512i linear = _mm512_set1_epi64(static_cast<long long>(prf::linear(hash)));
+  const __m512i first = _mm512_set1_epi64(static_cast<long long>(prf::uniform_key(0x1p-53)));
+  const __m512i last = _mm512_set1_epi64(static_cast<long long>(prf::uniform_cells - 1));
+  for (std::size_t i = 0; i < accounts.count; i += 8) {
+    const __m512d rest = rests_of(linear, _mm512_loadu_si512(accounts.linear_a1 + i),
+                                  _mm512_loadu_si512(accounts.a2 + i));
+    const __m512d half = _mm512_set1_pd(0.5);
+    const __mmask8 is_low = _mm512_cmp_pd_mask(rest, half, _CMP_GT_OQ);
+    const __m512d side = _mm512_mask_sub_pd(rest, is_low, _mm512_set1_pd(1.0), rest);
+    __m512i cell = _mm512_sub_epi64(
+        _mm512_srli_epi64(_mm512_castpd_si512(side), 52 - prf::uniform_cell_bits), first);
+    cell = _mm512_mask_sub_epi64(cell, is_low, last, cell);
+    const __m512i weight = _mm512_cvtepi32_epi64(_mm512_i64gather_epi32(cell, weights, 4));
+    _mm512_storeu_si512(sums + i, _mm512_add_epi64(_mm512_loadu_si512(sums + i), weight));
+  }
+}
+
 }  // namespace
 
 const Table avx512_table{
     "avx512",
     {row_kernels<Type::Float32>, row_kernels<Type::Float16>, row_kernels<Type::BFloat16>},
-    hash};
+    hash,
+    multiply,
+    weigh};
 
 }  // namespace countermark::kernels
 

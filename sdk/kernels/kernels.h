@@ -80,6 +80,20 @@ struct RowKernels {
   Sums (*sum)(const Blocks& blocks, float largest, float scale, float below);
 };
 
+/// Accounts are looked at in groups of so many.
+inline constexpr std::size_t account_lanes = 32;
+
+/// Keys of accounts, of which prf::linear(a1) is all that is needed of the first half.
+struct AccountColumns {
+  const std::uint64_t* linear_a1;
+  const std::uint64_t* a2;
+  /// A multiple of account_lanes.
+  std::size_t count;
+};
+
+/// Positions that a product may take: sixteen factors of 2^-53 and more are no subnormal.
+inline constexpr std::size_t most_factors = 16;
+
 struct Table {
   const char* name;
 
@@ -89,6 +103,16 @@ struct Table {
   /// The hashes of `size` tokens, each under its own seed {k1, k2} and all under one account.
   void (*hash)(const TokenId* tokens, const std::uint64_t* k1, const std::uint64_t* k2,
                const HashKeys& account, std::size_t size, std::uint64_t* hashes);
+
+  /// For each account the product of 1 - U over `size` positions, at most most_factors, in their
+  /// order. `hashes` are those of a position's token before the account's own mix.
+  void (*multiply)(const AccountColumns& accounts, const std::uint64_t* hashes, std::size_t size,
+                   double* products);
+
+  /// Adds to each account's sum what `weights` (prf::uniform_cells of them) says of the cell
+  /// of U at one position.
+  void (*weigh)(const AccountColumns& accounts, std::uint64_t hash, const std::int32_t* weights,
+                std::int64_t* sums);
 
   const RowKernels& of(Logits::Type type) const noexcept {
     return rows[static_cast<std::size_t>(type)];

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -20,10 +19,6 @@ namespace countermark::kernels {
 /// Ids that share a table: aligned stretches of so many.
 inline constexpr std::size_t span_size = std::size_t{1} << 15;
 
-constexpr std::uint64_t linear(std::uint64_t x) noexcept {
-  return x ^ std::rotl(x, 49) ^ std::rotl(x, 24);
-}
-
 class LaneTable {
  public:
   /// The bit of a lane that each bit of its entry's place stands for.
@@ -31,10 +26,10 @@ class LaneTable {
 
   /// `span` is the first id of the stretch.
   LaneTable(std::uint64_t k1, std::uint64_t span, const Order& order) noexcept
-      : key_(linear(k1) ^ linear(span << 32)) {
+      : key_(prf::linear(k1) ^ prf::linear(span << 32)) {
     lanes_[0] = 0;
     for (std::size_t bit = 0; bit < order.size(); ++bit) {
-      const std::uint64_t flipped = key_ ^ linear(std::uint64_t{1} << (32 + order[bit]));
+      const std::uint64_t flipped = key_ ^ prf::linear(std::uint64_t{1} << (32 + order[bit]));
       const std::uint64_t step = (flipped - key_) * prf::mix_prime;
       const std::size_t half = std::size_t{1} << bit;
       for (std::size_t l = 0; l < half; ++l) lanes_[half + l] = lanes_[l] + step;
@@ -43,7 +38,7 @@ class LaneTable {
 
   /// What the lanes of the block at id `span + offset` add their entries to.
   std::uint64_t base(std::uint64_t offset) const noexcept {
-    return (key_ ^ linear(offset << 32)) * prf::mix_prime;
+    return (key_ ^ prf::linear(offset << 32)) * prf::mix_prime;
   }
   const std::uint64_t* lanes() const noexcept { return lanes_.data(); }
 

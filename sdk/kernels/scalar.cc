@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "kernels/rows.h"
 #include "prf/mix.h"
+#include "prf/uniform_cells.h"
 
 namespace countermark::kernels {
 namespace {
@@ -98,11 +99,34 @@ void hash(const TokenId* tokens, const std::uint64_t* k1, const std::uint64_t* k
   }
 }
 
+/// 1 - U at a position, whose token hashes to `hash` before the account's own mix.
+double rest_of(const AccountColumns& accounts, std::size_t i, std::uint64_t hash) noexcept {
+  return prf::one_minus_uniform(
+      prf::mix_linear(prf::linear(hash) ^ accounts.linear_a1[i], accounts.a2[i]));
+}
+
+void multiply(const AccountColumns& accounts, const std::uint64_t* hashes, std::size_t size,
+              double* products) {
+  for (std::size_t i = 0; i < accounts.count; ++i) {
+    products[i] = 1.0;
+    for (std::size_t t = 0; t < size; ++t) products[i] *= rest_of(accounts, i, hashes[t]);
+  }
+}
+
+void weigh(const AccountColumns& accounts, std::uint64_t hash, const std::int32_t* weights,
+           std::int64_t* sums) {
+  for (std::size_t i = 0; i < accounts.count; ++i) {
+    sums[i] += weights[prf::uniform_cell(rest_of(accounts, i, hash))];
+  }
+}
+
 }  // namespace
 
 const Table scalar_table{"scalar",
                          {row_kernels<Logits::Type::Float32>, row_kernels<Logits::Type::Float16>,
                           row_kernels<Logits::Type::BFloat16>},
-                         hash};
+                         hash,
+                         multiply,
+                         weigh};
 
 }  // namespace countermark::kernels

@@ -9,13 +9,21 @@ namespace countermark::prf {
 
 inline constexpr std::uint64_t mix_prime = 0x9FB21C651E98DF25;
 
-inline std::uint64_t mix(std::uint64_t k1, std::uint64_t k2, std::uint64_t x) noexcept {
-  std::uint64_t z = x ^ k1;
-  z ^= std::rotl(z, 49) ^ std::rotl(z, 24);
+/// What mix does to x ^ k1 first: linear over xor.
+constexpr std::uint64_t linear(std::uint64_t x) noexcept {
+  return x ^ std::rotl(x, 49) ^ std::rotl(x, 24);
+}
+
+/// mix(k1, k2, x) from linear(x ^ k1).
+inline std::uint64_t mix_linear(std::uint64_t z, std::uint64_t k2) noexcept {
   z *= mix_prime;
   z ^= ((z >> 35) + 8) ^ k2;
   z *= mix_prime;
   return z ^ (z >> 28);
+}
+
+inline std::uint64_t mix(std::uint64_t k1, std::uint64_t k2, std::uint64_t x) noexcept {
+  return mix_linear(linear(x ^ k1), k2);
 }
 
 /// U and 1 - U of a hash. Both are exact; neither can be 0 or 1.

@@ -16,6 +16,7 @@
 
 #include "kernels/rows.h"
 #include "prf/mix.h"
+#include "prf/uniform_cells.h"
 #include "support.h"
 
 using namespace countermark;
@@ -273,5 +274,82 @@ TEST_CASE("kernels: hashes are mix, at every length") {
         CHECK(hashes[size] == 77);
       }
     }
+  }
+}
+
+namespace {
+
+/// Keys of accounts, and the columns that kernels take.
+struct Accounts {
+  std::vector<std::uint64_t> a1, a2, linear_a1;
+
+  Accounts(std::size_t count, std::uint64_t seed) {
+    std::mt19937_64 random(seed);
+    for (std::size_t i = 0; i < count; ++i) {
+      a1.push_back(random());
+      a2.push_back(random());
+      linear_a1.push_back(prf::linear(a1.back()));
+    }
+  }
+  kernels::AccountColumns columns() const { return {linear_a1.data(), a2.data(), a1.size()}; }
+  double rest(std::size_t i, std::uint64_t hash) const {
+    return prf::one_minus_uniform(prf::mix(a1[i], a2[i], hash));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("kernels: products over positions are those of 1 - U under each account, bit for bit") {
+  std::mt19937_64 random(4);
+  for (const std::size_t count : {kernels::account_lanes, 3 * kernels::account_lanes}) {
+    const Accounts accounts(count, count);
+    for (std::size_t size = 0; size <= kernels::most_factors; ++size) {
+      std::vector<std::uint64_t> hashes(size);
+      for (std::uint64_t& hash : hashes) hash = random();
+      std::vector<double> expected(count, 1.0);
+      for (std::size_t i = 0; i < count; ++i) {
+        for (const std::uint64_t hash : hashes) expected[i] *= accounts.rest(i, hash);
+      }
+      for (const Table* table : kernels::available()) {
+        CAPTURE(table->name);
+        std::vector<double> products(count + 1, 77.0);
+        table->multiply(accounts.columns(), hashes.data(), size, products.data());
+        CHECK(products.back() == 77.0);
+        products.pop_back();
+        CHECK(products == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("kernels: a weight is added by the cell of U under each account") {
+  std::mt19937_64 random(5);
+  std::vector<std::int32_t> weights(prf::uniform_cells);
+  for (std::int32_t& weight : weights) weight = static_cast<std::int32_t>(random() >> 32);
+  const Accounts accounts(64 * kernels::account_lanes, 6);
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    const std::uint64_t hash = random();
+    for (const Table* table : kernels::available()) {
+      CAPTURE(table->name);
+      std::vector<std::int64_t> sums(accounts.a1.size(), std::int64_t{1} << 40);
+      table->weigh(accounts.columns(), hash, weights.data(), sums.data());
+      std::size_t wrong = 0;
+      for (std::size_t i = 0; i < sums.size(); ++i) {
+        const std::int32_t weight = weights[prf::uniform_cell(accounts.rest(i, hash))];
+        wrong += sums[i] != (std::int64_t{1} << 40) + weight;
+      }
+      CHECK(wrong == 0);
+    }
+  }
+}
+
+TEST_CASE("kernels: cells of U are in its order, eight to an octave at both ends") {
+  CHECK(prf::uniform_cell(prf::least_uniform) == 0);
+  CHECK(prf::uniform_cell(1.0 - prf::least_uniform) == prf::uniform_cells - 1);
+  CHECK(prf::uniform_cell(0.4999999) == prf::uniform_side - 1);
+  CHECK(prf::uniform_cell(0.5000001) == prf::uniform_side);
+  for (double rest = 0x1p-50; rest < 0.5; rest *= 2.0) {
+    CHECK(prf::uniform_cell(rest) + 8 == prf::uniform_cell(1.999999 * rest) + 1);
+    CHECK(prf::uniform_cell(rest) + prf::uniform_cell(1.0 - rest) == prf::uniform_cells - 1);
   }
 }
