@@ -9,12 +9,11 @@
 
 namespace countermark::detect {
 
-double log10_threshold(double false_positive_rate) {
-  if (!(false_positive_rate > 0.0 && false_positive_rate <= 0.5)) {
-    fail(ErrorCode::InvalidOption, "false_positive_rate must be in (0, 0.5], got ",
-         false_positive_rate);
+double log10_threshold(const char* name, double rate) {
+  if (!(rate > 0.0 && rate <= 0.5)) {
+    fail(ErrorCode::InvalidOption, name, " must be in (0, 0.5], got ", rate);
   }
-  return std::log10(false_positive_rate);
+  return std::log10(rate);
 }
 
 void correct(Detection& detection) {

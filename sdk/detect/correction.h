@@ -5,9 +5,9 @@
 
 namespace countermark::detect {
 
-/// log10 of the p-value that marks a text. Throws Error(InvalidOption) unless the rate is in
-/// (0, 0.5].
-double log10_threshold(double false_positive_rate);
+/// log10 of the p-value that marks a text. Throws Error(InvalidOption), by the option's `name`,
+/// unless the rate is in (0, 0.5].
+double log10_threshold(const char* name, double rate);
 
 /// Fills in what follows from `results` (their p- and e-values, of each profile alone), `variants`
 /// and `log10_threshold`: Holm's correction, the best profile, and whether it marked the text. A

@@ -13,6 +13,7 @@
 #include "detect/calibration_impl.h"
 #include "detect/correction.h"
 #include "detect/examination.h"
+#include "detect/input.h"
 #include "detect/keyed_mark.h"
 #include "detect/rests.h"
 #include "detect/sum.h"
@@ -23,25 +24,6 @@
 
 namespace countermark {
 namespace {
-
-/// The mean score of a typical marked text, which depends on the entropy and so is not known to a
-/// detector with only the key: that of a model at a moderate temperature (docs/detection.md).
-constexpr double typical_score = 1.5;
-
-/// The scores that a typical marked text needs to be as likely as not to reach a p-value.
-double needed_scores(double log10_bar) {
-  const auto is_short = [&](double n) {
-    return stats::log10_gamma_tail(n, typical_score * n) > log10_bar;
-  };
-  double enough = 1.0;
-  while (is_short(enough)) enough *= 2.0;
-  double least = std::floor(enough / 2.0);
-  while (enough - least > 1.0) {
-    const double middle = std::floor((least + enough) / 2.0);
-    (is_short(middle) ? least : enough) = middle;
-  }
-  return enough;
-}
 
 /// A profile with its key, ready to test texts.
 struct Candidate {
@@ -54,40 +36,11 @@ struct Candidate {
   }
 };
 
-void require_text(const Profile& profile, std::span<const TokenId> tokens) {
-  if (tokens.empty()) fail(ErrorCode::EmptyText, "the text is empty: there is no token to examine");
-  if (const auto bad = profiles::first_out_of_range(profile, tokens); bad < tokens.size()) {
-    fail(ErrorCode::TokenOutOfRange, "token ", bad, " of the text is ", tokens[bad],
-         ", but profile \"", profile.id(), "\" has ids 0..", profiles::id_limit(profile) - 1,
-         " (is the text tokenised with another tokenizer? name the profiles that are for it)");
-  }
-}
-
 void require_prompt(const Profile& profile, std::span<const TokenId> prompt) {
   if (const auto bad = profiles::first_out_of_range(profile, prompt); bad < prompt.size()) {
     fail(ErrorCode::TokenOutOfRange, "token ", bad, " of the prompt is ", prompt[bad],
          ", but profile \"", profile.id(), "\" has ids 0..", profiles::id_limit(profile) - 1);
   }
-}
-
-/// The probabilities that say something: in (0, 1], or NaN.
-std::vector<double> read(const Proxy& proxy, std::size_t tokens) {
-  if (proxy.probabilities.size() != tokens) {
-    fail(ErrorCode::SizeMismatch, "the text has ", tokens, " tokens, and there are ",
-         proxy.probabilities.size(), " probabilities");
-  }
-  std::vector<double> probabilities(proxy.probabilities.begin(), proxy.probabilities.end());
-  for (std::size_t i = 0; i < probabilities.size(); ++i) {
-    double& p = probabilities[i];
-    // Models compute in floats, whose sums are a little off.
-    if (p < 0.0 || p > 1.001) {
-      fail(ErrorCode::InvalidProbability, "the probability of token ", i, " is ", p,
-           ", and must be in [0, 1] (are these logits? take their softmax)");
-    }
-    if (p == 0.0) p = std::numeric_limits<double>::quiet_NaN();
-    p = std::min(p, 1.0);
-  }
-  return probabilities;
 }
 
 std::vector<std::string> all_ids(const KeyRing& ring) {
@@ -152,7 +105,7 @@ void Detector::Impl::take(const Calibration& calibration) {
 
 Detection Detector::Impl::detect(std::span<const TokenId> tokens, const Asked& asked) const {
   for (const Candidate& candidate : candidates) {
-    require_text(candidate.profile, tokens);
+    detect::require_text(candidate.profile, tokens);
     if (asked.prompt && candidate.mark.ours() == nullptr) {
       require_prompt(candidate.profile, *asked.prompt);
     }
@@ -223,11 +176,12 @@ void Detector::Impl::look_ahead(Detection& detection,
     if (!asked.probabilities.empty()) {
       if (examination.expected_log10_e > 0.0) times = -bar / examination.expected_log10_e;
     } else if (examination.scored > 0) {
-      times = needed_scores(bar) / static_cast<double>(examination.scored);
+      times = stats::needed_scores(detect::typical_score, bar) /
+              static_cast<double>(examination.scored);
     } else {
       // Nothing is scored yet: as many as it takes.
       of_tokens = 1.0;
-      times = 1.0 + needed_scores(bar);
+      times = 1.0 + stats::needed_scores(detect::typical_score, bar);
     }
     more = std::max(more, (times - 1.0) * of_tokens);
   }
@@ -246,7 +200,8 @@ Detector::Detector(const KeyRing& ring, const DetectorOptions& options)
 Detector::Detector(const KeyRing& ring, std::span<const std::string> profile_ids,
                    const DetectorOptions& options) {
   auto impl = std::make_shared<Impl>();
-  impl->log10_threshold = detect::log10_threshold(options.false_positive_rate);
+  impl->log10_threshold =
+      detect::log10_threshold("false_positive_rate", options.false_positive_rate);
   for (const auto& [entry, profile] : ring.impl().find_all(profile_ids)) {
     impl->candidates.push_back(
         {*profile, detect::KeyedMark(entry->secret, *profile), std::nullopt});
@@ -262,7 +217,7 @@ Detection Detector::detect(std::span<const TokenId> tokens, Start start,
 
 Detection Detector::detect(std::span<const TokenId> tokens, const Proxy& proxy, Start start,
                            std::optional<std::span<const TokenId>> prompt) const {
-  const std::vector<double> probabilities = read(proxy, tokens.size());
+  const std::vector<double> probabilities = detect::read(proxy, tokens.size());
   return impl_->detect(tokens, {.probabilities = probabilities,
                                 .entropy_bits = proxy.entropy_bits,
                                 .start = start,
@@ -320,7 +275,7 @@ DecoyRank Detector::rank(std::span<const TokenId> tokens, std::string_view profi
   if (decoys < 1 || decoys > most) {
     fail(ErrorCode::InvalidOption, "decoys must be in 1..", most, ", got ", decoys);
   }
-  require_text(candidate.profile, tokens);
+  detect::require_text(candidate.profile, tokens);
   const auto log10_p_of = [&](const detect::KeyedMark& mark) {
     return detect::examine(mark, {.tokens = tokens, .start = start}, candidate.common()).log10_p;
   };
@@ -344,7 +299,7 @@ AccountScore Detector::score_account(std::span<const TokenId> tokens, std::strin
   if (!candidate.profile.has_accounts()) {
     fail(ErrorCode::AccountMismatch, "profile \"", profile_id, "\" has no accounts");
   }
-  require_text(candidate.profile, tokens);
+  detect::require_text(candidate.profile, tokens);
   const marks::Countermark1& mark = *candidate.mark.ours();  // no other mark has accounts
   const std::vector<double> rests =
       detect::rests_of(mark, tokens, detect::of_account(mark, account), candidate.common());
@@ -360,17 +315,10 @@ std::vector<Profile> Detector::profiles() const {
 }
 
 void locate(Detection& detection, std::span<const std::pair<std::size_t, std::size_t>> characters) {
-  if (characters.size() != detection.token_scores.size()) {
-    fail(ErrorCode::SizeMismatch, "the text has ", detection.token_scores.size(),
-         " tokens, and there are ", characters.size(), " ranges of characters");
-  }
+  detect::require_ranges(detection.token_scores.size(), characters.size());
   for (Region& region : detection.regions) {
-    auto [begin, end] = characters[region.begin];
-    for (std::size_t i = region.begin; i < region.end; ++i) {
-      begin = std::min(begin, characters[i].first);
-      end = std::max(end, characters[i].second);
-    }
-    region.characters = {begin, end};
+    region.characters =
+        detect::range_of(characters.subspan(region.begin, region.end - region.begin));
   }
 }
 

@@ -102,20 +102,8 @@ Examination examine(const KeyedMark& mark, const Question& question, const Commo
     if (bar) *bar -= price;
     Scan scanned = scan(result.rests, bar);
     add(Statistic::Scan, side_share, scanned.log10_p);
-    const std::size_t context = mark.widths().front();
-    std::size_t before = 0;
-    for (Window& region : scanned.regions) {
-      region.log10_p = std::min(0.0, region.log10_p + price);
-      // The first token's context was drawn in the same response, and may be scored itself.
-      const std::size_t first = region.begin - std::min(context, region.begin - before);
-      for (std::size_t i = first; i < region.begin; ++i) {
-        if (std::isnan(result.rests[i])) continue;
-        ++region.scored;
-        region.score -= std::log(result.rests[i]);
-      }
-      region.begin = first;
-      before = region.end;
-    }
+    include_contexts(result.rests, mark.widths().front(), scanned.regions);
+    for (Window& region : scanned.regions) region.log10_p = std::min(0.0, region.log10_p + price);
     result.regions = std::move(scanned.regions);
   }
   if (fits) {

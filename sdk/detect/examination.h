@@ -18,6 +18,10 @@ namespace countermark::detect {
 /// -log10(1 - share), that is 0.02 of a decade; one that helps pays log10(1 / share), 1.3 decades.
 inline constexpr double side_share = 0.05;
 
+/// The mean score of a typical marked text, which depends on the entropy and so is not known to a
+/// detector with only the key: that of a model at a moderate temperature (docs/detection.md).
+inline constexpr double typical_score = 1.5;
+
 struct Question {
   std::span<const TokenId> tokens;
   /// Empty, or of as many entries, in (0, 1] or NaN.

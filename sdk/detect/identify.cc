@@ -180,7 +180,8 @@ std::vector<ContractFit> identify(std::span<const EngineText> texts,
                                   std::span<const std::uint64_t> key,
                                   const IdentifyOptions& options) {
   require(texts, key, options);
-  const double threshold = detect::log10_threshold(options.false_positive_rate);
+  const double threshold =
+      detect::log10_threshold("false_positive_rate", options.false_positive_rate);
   const Hypotheses hypotheses(key, options.vocab_size);
   const std::vector<Contract> contracts = contracts_of(hypotheses.all());
   std::vector<ContractFit> fits(contracts.size());

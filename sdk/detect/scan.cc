@@ -132,4 +132,19 @@ Scan scan(std::span<const double> rests, std::optional<double> log10_bar) {
   return result;
 }
 
+void include_contexts(std::span<const double> rests, std::size_t context,
+                      std::vector<Window>& regions) {
+  std::size_t before = 0;
+  for (Window& region : regions) {
+    const std::size_t first = region.begin - std::min(context, region.begin - before);
+    for (std::size_t i = first; i < region.begin; ++i) {
+      if (std::isnan(rests[i])) continue;
+      ++region.scored;
+      region.score -= std::log(rests[i]);
+    }
+    region.begin = first;
+    before = region.end;
+  }
+}
+
 }  // namespace countermark::detect

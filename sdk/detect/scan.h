@@ -39,4 +39,9 @@ bool is_long_enough(std::size_t scored) noexcept;
 /// Nothing is tried in a text that is not long enough.
 Scan scan(std::span<const double> rests, std::optional<double> log10_bar);
 
+/// Lengthens each region by the context of its first token, up to the region before: those tokens
+/// were drawn in the same response, and may be scored themselves.
+void include_contexts(std::span<const double> rests, std::size_t context,
+                      std::vector<Window>& regions);
+
 }  // namespace countermark::detect

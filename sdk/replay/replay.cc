@@ -143,7 +143,8 @@ Replay::Replay(const KeyRing& ring, std::span<const std::string> profile_ids,
   if (!(options.epsilon > 0.0 && options.epsilon < 1.0)) {
     fail(ErrorCode::InvalidOption, "epsilon must be in (0, 1), got ", options.epsilon);
   }
-  impl_->log10_threshold = detect::log10_threshold(options.false_positive_rate);
+  impl_->log10_threshold =
+      detect::log10_threshold("false_positive_rate", options.false_positive_rate);
   bool takes_account = false;
   for (const auto& [entry, profile] : ring.impl().find_all(profile_ids)) {
     const marks::Countermark1 mark(entry->secret, profiles::parameters_of(*profile));

@@ -63,4 +63,20 @@ double inverse_log10_gamma_tail(double n, double log10_tail) {
   return 0.5 * (low + up);
 }
 
+double needed_scores(double mean, double log10_tail) {
+  constexpr double most = 1e7;
+  const auto is_short = [&](double n) { return log10_gamma_tail(n, mean * n) > log10_tail; };
+  double enough = 1.0;
+  while (is_short(enough)) {
+    if (enough > most) return HUGE_VAL;
+    enough *= 2.0;
+  }
+  double least = std::floor(enough / 2.0);
+  while (enough - least > 1.0) {
+    const double middle = std::floor((least + enough) / 2.0);
+    (is_short(middle) ? least : enough) = middle;
+  }
+  return enough;
+}
+
 }  // namespace countermark::stats

@@ -11,4 +11,8 @@ double log10_gamma_tail(double n, double x);
 /// The x >= 0 where log10_gamma_tail(n, x) is `log10_tail`, which is 0 or less; n >= 1.
 double inverse_log10_gamma_tail(double n, double log10_tail);
 
+/// The least n, 1 or more, for which a sum of n scores that are `mean` on average, more than 1, has
+/// a tail of 10^log10_tail or less as likely as not; infinite where that is above 10^7.
+double needed_scores(double mean, double log10_tail);
+
 }  // namespace countermark::stats
