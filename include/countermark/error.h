@@ -37,6 +37,7 @@ enum class ErrorCode : int {
   InvalidEncoding = 22,     ///< Text is not valid UTF-8.
   InvalidProbability = 23,  ///< A model's probability is negative, above 1 or infinite.
   InvalidCalibration = 24,  ///< A calibration is malformed, or of another key.
+  InvalidAccounts = 25,     ///< An index of accounts is malformed, or of other accounts.
 };
 
 /// The code's stable name in snake_case, such as "token_out_of_range".

@@ -6,6 +6,7 @@
 
 #include "countermark/detector.h"
 #include "countermark/export.h"
+#include "countermark/tracer.h"
 
 namespace countermark {
 
@@ -18,5 +19,12 @@ COUNTERMARK_API std::string_view statistic_name(Statistic statistic) noexcept;
 /// A detection as a JSON object on one line, format `countermark.detection/1`; token scores that
 /// are NaN become null. The text itself is not in it.
 COUNTERMARK_API std::string to_json(const Detection& detection);
+
+/// "account", "no_account" or "insufficient".
+COUNTERMARK_API std::string_view verdict_name(TraceVerdict verdict) noexcept;
+
+/// A trace as a JSON object on one line, format `countermark.trace/1`. The text itself is not in
+/// it.
+COUNTERMARK_API std::string to_json(const Trace& trace);
 
 }  // namespace countermark

@@ -59,6 +59,8 @@ std::string_view error_name(ErrorCode code) noexcept {
       return "invalid_probability";
     case ErrorCode::InvalidCalibration:
       return "invalid_calibration";
+    case ErrorCode::InvalidAccounts:
+      return "invalid_accounts";
   }
   return "unknown_error";
 }

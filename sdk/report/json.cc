@@ -1,6 +1,9 @@
 #include "base/json.h"
 
 #include <cmath>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "countermark/report.h"
 
@@ -12,6 +15,31 @@ std::string_view start_name(Start start) noexcept {
 }
 
 base::Json or_null(double value) { return std::isnan(value) ? base::Json() : base::Json(value); }
+
+template <typename Value>
+base::Json or_null(const std::optional<Value>& value) {
+  return value ? base::Json(*value) : base::Json();
+}
+
+base::Json or_null(const std::optional<std::pair<std::size_t, std::size_t>>& range) {
+  return range ? base::Json{range->first, range->second} : base::Json();
+}
+
+base::Json all_of(const std::vector<Test>& tests) {
+  base::Json all = base::Json::array();
+  for (const Test& test : tests) {
+    all.push_back({{"statistic", statistic_name(test.statistic)},
+                   {"share", test.share},
+                   {"log10_p", or_null(test.log10_p)}});
+  }
+  return all;
+}
+
+base::Json all_of(const std::vector<double>& scores) {
+  base::Json all = base::Json::array();
+  for (const double score : scores) all.push_back(or_null(score));
+  return all;
+}
 
 }  // namespace
 
@@ -46,12 +74,6 @@ std::string_view statistic_name(Statistic statistic) noexcept {
 std::string to_json(const Detection& detection) {
   base::Json results = base::Json::array();
   for (const ProfileResult& result : detection.results) {
-    base::Json tests = base::Json::array();
-    for (const Test& test : result.tests) {
-      tests.push_back({{"statistic", statistic_name(test.statistic)},
-                       {"share", test.share},
-                       {"log10_p", or_null(test.log10_p)}});
-    }
     results.push_back({{"profile", result.profile},
                        {"is_marked", result.is_marked},
                        {"log10_p", result.log10_p},
@@ -61,7 +83,7 @@ std::string to_json(const Detection& detection) {
                        {"score", result.score},
                        {"start", start_name(result.start)},
                        {"log10_inflation", result.log10_inflation},
-                       {"tests", std::move(tests)}});
+                       {"tests", all_of(result.tests)}});
     if (result.engine) {
       results.back()["engine"] = {{"scored", result.engine->scored},
                                   {"score", result.engine->score},
@@ -71,18 +93,12 @@ std::string to_json(const Detection& detection) {
   }
   base::Json regions = base::Json::array();
   for (const Region& region : detection.regions) {
-    base::Json characters;
-    if (region.characters) characters = {region.characters->first, region.characters->second};
     regions.push_back({{"profile", region.profile},
                        {"tokens", {region.begin, region.end}},
-                       {"characters", std::move(characters)},
+                       {"characters", or_null(region.characters)},
                        {"scored", region.scored},
                        {"score", region.score},
                        {"log10_p", region.log10_p}});
-  }
-  base::Json scores = base::Json::array();
-  for (const double score : detection.token_scores) {
-    scores.push_back(or_null(score));
   }
   base::Json json = {
       {"format", "countermark.detection/1"},
@@ -93,8 +109,8 @@ std::string to_json(const Detection& detection) {
       {"profile", nullptr},
       {"scored", detection.scored},
       {"tokens", detection.token_scores.size()},
-      {"entropy_bits", nullptr},
-      {"tokens_to_decide", nullptr},
+      {"entropy_bits", or_null(detection.entropy_bits)},
+      {"tokens_to_decide", or_null(detection.tokens_to_decide)},
       {"tested", detection.tested},
       {"variants", detection.variants},
       {"variant", detection.variant},
@@ -102,10 +118,67 @@ std::string to_json(const Detection& detection) {
        "shares of each profile's tests, Holm over profiles, Bonferroni over variants"},
       {"regions", std::move(regions)},
       {"results", std::move(results)},
-      {"token_scores", std::move(scores)}};
-  if (detection.entropy_bits) json["entropy_bits"] = *detection.entropy_bits;
-  if (detection.tokens_to_decide) json["tokens_to_decide"] = *detection.tokens_to_decide;
+      {"token_scores", all_of(detection.token_scores)}};
   if (!detection.profile.empty()) json["profile"] = detection.profile;
+  return json.dump();
+}
+
+std::string_view verdict_name(TraceVerdict verdict) noexcept {
+  switch (verdict) {
+    case TraceVerdict::Account:
+      return "account";
+    case TraceVerdict::NoAccount:
+      return "no_account";
+    case TraceVerdict::Insufficient:
+      return "insufficient";
+  }
+  return "insufficient";
+}
+
+std::string to_json(const Trace& trace) {
+  base::Json candidates = base::Json::array();
+  for (const AccountCandidate& candidate : trace.candidates) {
+    candidates.push_back({{"account", or_null(candidate.account)},
+                          {"is_accused", candidate.is_accused},
+                          {"log10_p", candidate.log10_p},
+                          {"log10_e", candidate.log10_e},
+                          {"scored", candidate.scored},
+                          {"score", candidate.score},
+                          {"start", start_name(candidate.start)}});
+  }
+  base::Json regions = base::Json::array();
+  for (const TracedRegion& region : trace.regions) {
+    regions.push_back({{"account", region.account},
+                       {"tokens", {region.begin, region.end}},
+                       {"characters", or_null(region.characters)},
+                       {"scored", region.scored},
+                       {"score", region.score},
+                       {"log10_p", region.log10_p},
+                       {"log10_gap", region.log10_gap}});
+  }
+  const base::Json json = {{"format", "countermark.trace/1"},
+                           {"verdict", verdict_name(trace.verdict)},
+                           {"account", or_null(trace.account)},
+                           {"accused", trace.accused},
+                           {"log10_p", trace.log10_p},
+                           {"log10_e", trace.log10_e},
+                           {"log10_gap", trace.log10_gap},
+                           {"log10_threshold", trace.log10_threshold},
+                           {"scored", trace.scored},
+                           {"tokens", trace.token_scores.size()},
+                           {"tested", trace.tested},
+                           {"tokens_to_decide", or_null(trace.tokens_to_decide)},
+                           {"ours",
+                            {{"scored", trace.ours.scored},
+                             {"score", trace.ours.score},
+                             {"log10_p", trace.ours.log10_p},
+                             {"log10_e", trace.ours.log10_e}}},
+                           {"log10_p_combined", trace.log10_p_combined},
+                           {"correction", "shares of the tests, Bonferroni over all tested"},
+                           {"tests", all_of(trace.tests)},
+                           {"candidates", std::move(candidates)},
+                           {"regions", std::move(regions)},
+                           {"token_scores", all_of(trace.token_scores)}};
   return json.dump();
 }
 

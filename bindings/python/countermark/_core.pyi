@@ -18,6 +18,8 @@ _Purpose: TypeAlias = Literal["balanced", "distillation", "provenance"]
 _TokenIds: TypeAlias = _Sequence[int] | npt.NDArray[np.integer[Any]]
 # numpy arrays and CPU tensors with __dlpack__: float32, float16 or bfloat16, never copied.
 _Logits: TypeAlias = Any
+_Accounts: TypeAlias = Iterable[int] | npt.NDArray[np.integer[Any]]
+_Progress: TypeAlias = Callable[[int, int], object]
 # countermark.Tokenizer, anything it wraps, a file's path, or a mapping with the three fields.
 _TokenizerLike: TypeAlias = Any
 
@@ -601,6 +603,321 @@ class Detector:
     @property
     def profiles(self) -> list[Profile]:
         """The profiles tested."""
+
+class OursEvidence:
+    """What the narrow layer says, which is the same for all accounts: "ours", never whose."""
+
+    @property
+    def scored(self) -> int:
+        """Positions scored."""
+    @property
+    def score(self) -> float:
+        """Sum of the scores: Gamma(scored, 1) under the null."""
+    @property
+    def log10_p(self) -> float:
+        """Paid for the starts tried."""
+    @property
+    def log10_e(self) -> float:
+        """The e-value."""
+
+class AccountCandidate:
+    """How the key of one account, or of none, scores the wide layer of a text."""
+
+    @property
+    def account(self) -> int | None:
+        """None: no account."""
+    @property
+    def scored(self) -> int:
+        """Wide positions scored."""
+    @property
+    def score(self) -> float:
+        """Sum of their scores: Gamma(scored, 1) for an innocent account."""
+    @property
+    def start(self) -> _Start:
+        """The start that ``scored`` and ``score`` are for."""
+    @property
+    def log10_p(self) -> float:
+        """Of this account alone: paid for the starts, not for the search.
+
+        With a proxy it is the likelihood's.
+        """
+    @property
+    def log10_e(self) -> float:
+        """Of this account alone."""
+    @property
+    def is_accused(self) -> bool:
+        """Whether the text, or a part of it, is laid to this account."""
+
+class TracedRegion:
+    """A part of a text that was marked for an account."""
+
+    @property
+    def account(self) -> int:
+        """Whose."""
+    @property
+    def begin(self) -> int:
+        """First token."""
+    @property
+    def end(self) -> int:
+        """One past the last token."""
+    @property
+    def characters(self) -> tuple[int, int] | None:
+        """The same in characters, where the tokenizer tells."""
+    @property
+    def scored(self) -> int:
+        """Wide positions scored."""
+    @property
+    def score(self) -> float:
+        """Sum of their scores."""
+    @property
+    def log10_p(self) -> float:
+        """Corrected for every window, test and account tried."""
+    @property
+    def log10_gap(self) -> float:
+        """Decades between this account and the best other one over this part."""
+
+class Trace:
+    """The outcome of a search over all accounts for one text."""
+
+    @property
+    def verdict(self) -> Literal["account", "no_account", "insufficient"]:
+        """Whether any account is accused; "insufficient": too little text to expect one."""
+    @property
+    def account(self) -> int | None:
+        """The accused account with the smallest p-value."""
+    @property
+    def accused(self) -> list[int]:
+        """All of them, that one first."""
+    @property
+    def log10_p(self) -> float:
+        """The smallest p-value of any account, corrected for everything tried."""
+    @property
+    def log10_e(self) -> float:
+        """The largest e-value of any account over the number of hypotheses: an e-value itself."""
+    @property
+    def log10_gap(self) -> float:
+        """Decades between the last one accused (or the best) and the best who is not."""
+    @property
+    def log10_threshold(self) -> float:
+        """log10 of the rate asked for."""
+    @property
+    def scored(self) -> int:
+        """Positions of the wide layer."""
+    @property
+    def tested(self) -> int:
+        """Accounts searched, and "no account"."""
+    @property
+    def candidates(self) -> list[AccountCandidate]:
+        """The best, best first; "no account" is always among them."""
+    @property
+    def regions(self) -> list[TracedRegion]:
+        """Parts marked for the accused, in the order of the text; only with ``start`` None."""
+    @property
+    def tests(self) -> list[Test]:
+        """The tests made, uncorrected for the search, and their shares of the error rate."""
+    @property
+    def ours(self) -> OursEvidence:
+        """The narrow layer."""
+    @property
+    def log10_p_combined(self) -> float:
+        """Narrow layer and wide layer under the best account, corrected for the search: "ours"."""
+    @property
+    def tokens_to_decide(self) -> int | None:
+        """About how many tokens more would do; 0 unless insufficient, None where none would."""
+    @property
+    def token_scores(self) -> npt.NDArray[np.float64]:
+        """Scores [tokens] of the wide layer under the first candidate; NaN elsewhere."""
+    def _locate(self, spans: _Sequence[tuple[int, int]]) -> None: ...
+    def to_json(self) -> str:
+        """Return the trace as JSON on one line, format ``countermark.trace/1``."""
+
+class Tracer:
+    """Searches the accounts of one profile. Immutable and thread-safe."""
+
+    def __init__(
+        self,
+        ring: KeyRing,
+        profile: str,
+        accounts: _Accounts,
+        *,
+        false_accusation_rate: float = 1e-3,
+        least_gap: float = 100.0,
+        candidates: int = 10,
+        index: str | PathLike[str] | None = None,
+        allow_readable_by_others: bool = False,
+        threads: int = 0,
+        progress: _Progress | None = None,
+    ) -> None:
+        """Search ``accounts``, ids from 0 to 2^64 - 1 in any order.
+
+        ``false_accusation_rate`` is the probability, at most, of accusing any account if a text is
+        independent of the keys of all; in (0, 0.5]. The p-value of the best account that is not
+        accused must be ``least_gap`` times that of those who are. ``candidates`` of the best
+        are told (1 to 1,000). An ``index`` (:func:`build_account_index`) holds the accounts' keys,
+        which are derived in memory otherwise. ``threads`` 0 is one for each core;
+        ``progress(done, total)`` is called during long searches.
+        """
+    def trace(
+        self,
+        token_ids: _TokenIds,
+        start: _Start | None = None,
+        *,
+        proxy: _Proxy | None = None,
+    ) -> Trace:
+        """Search for the account that a text was marked for.
+
+        ``start`` and ``proxy`` as in :meth:`Detector.detect`; with ``start`` None parts of the
+        text are searched for accounts of their own.
+        """
+    def trace_text(
+        self, text: str, tokenizer: _TokenizerLike, start: _Start | None = None
+    ) -> Trace:
+        """Trace ``text``, its characters normalised. Regions have characters of ``text``."""
+    def scores(self, token_ids: _TokenIds) -> npt.NDArray[np.float64]:
+        """Return each account's sum of scores [accounts] over the whole wide layer."""
+    def scored(self, token_ids: _TokenIds) -> int:
+        """Return the number of positions that each of these sums is over."""
+    @property
+    def profile(self) -> Profile:
+        """The profile whose accounts are searched."""
+    @property
+    def accounts(self) -> npt.NDArray[np.uint64]:
+        """A copy of the ids [accounts]."""
+
+def build_account_index(
+    ring: KeyRing,
+    profile: str,
+    accounts: _Accounts,
+    path: str | PathLike[str],
+    *,
+    allow_readable_by_others: bool = False,
+    threads: int = 0,
+    progress: _Progress | None = None,
+) -> int:
+    """Write the accounts' keys to a file of 16 bytes an account, for :class:`Tracer`.
+
+    Where the file is there already, it must hold the keys of the first of these accounts; those of
+    the others are appended. Returns how many were. Whoever has the file can mark text for
+    any account in it: it is as secret as the key ring.
+    """
+
+class ScreenedText:
+    """What became of one text."""
+
+    @property
+    def text(self) -> int:
+        """Its number, from 0."""
+    @property
+    def ours(self) -> OursEvidence:
+        """The narrow layer."""
+    @property
+    def is_searched(self) -> bool:
+        """Whether all accounts were searched."""
+    @property
+    def scored(self) -> int:
+        """Wide positions that no earlier text had with the same token."""
+
+class TextEvidence:
+    """One text's part in the evidence against an account."""
+
+    @property
+    def text(self) -> int:
+        """Its number."""
+    @property
+    def scored(self) -> int:
+        """Wide positions that count."""
+    @property
+    def log10_e(self) -> float:
+        """Of this text alone."""
+
+class AccountEvidence:
+    """All the evidence of a corpus against one account."""
+
+    @property
+    def account(self) -> int:
+        """Whose."""
+    @property
+    def log10_e(self) -> float:
+        """Of "all texts are independent of this account's key"."""
+    @property
+    def is_discovered(self) -> bool:
+        """Whether e-BH discovers it at the rate asked for."""
+    @property
+    def texts(self) -> list[TextEvidence]:
+        """The texts with an e-value of 1,000 or more, the strongest first."""
+
+class ScreeningResult:
+    """What a corpus says of all accounts."""
+
+    @property
+    def accounts(self) -> list[AccountEvidence]:
+        """Those with an e-value above 1, the strongest first."""
+    @property
+    def discovered(self) -> int:
+        """How many of them, the first ones, are discoveries."""
+    @property
+    def log10_e_least(self) -> float:
+        """The least e-value that is a discovery; 0 where there is none."""
+    @property
+    def texts(self) -> int:
+        """Texts so far."""
+    @property
+    def searched(self) -> int:
+        """Texts for which all accounts were searched."""
+    @property
+    def tested(self) -> int:
+        """Accounts."""
+
+class Screening:
+    """Screens texts one after another for all accounts of a tracer, 40 bytes an account.
+
+    Belongs to one thread at a time.
+    """
+
+    def __init__(
+        self, tracer: Tracer, *, false_discovery_rate: float = 0.01, ours_rate: float = 0.1
+    ) -> None:
+        """Begin a corpus.
+
+        ``false_discovery_rate`` is the expected share of innocent accounts among those discovered,
+        at most; in (0, 0.5]. Texts whose narrow layer has a p-value above ``ours_rate`` are not
+        searched; 1 searches all.
+        """
+    def add(self, token_ids: _TokenIds, start: _Start | None = None) -> ScreenedText:
+        """Screen the next text."""
+    def result(self) -> ScreeningResult:
+        """Return what is known so far; safe to ask at any time."""
+
+class AccountPlan:
+    """What one share of the narrow layer buys."""
+
+    @property
+    def narrow_units(self) -> int:
+        """Of 65536."""
+    @property
+    def tokens_for_ours(self) -> int | None:
+        """Tokens of a response that show as likely as not that it is ours; None: never."""
+    @property
+    def tokens_for_account(self) -> int | None:
+        """Tokens that show whose it is."""
+    @property
+    def tokens_for_combined(self) -> int | None:
+        """Tokens that show "ours" by both layers together, under the best account."""
+
+def plan_accounts(
+    narrow_units: _Sequence[int],
+    accounts: int = 1_000_000,
+    *,
+    false_accusation_rate: float = 1e-3,
+    false_positive_rate: float = 1e-6,
+    marked_score: float = 1.5,
+    free_prefix: int = 24,
+) -> list[AccountPlan]:
+    """Say how much text the layers need for each of ``narrow_units``, 0 to 65536.
+
+    ``marked_score`` is the mean score of a marked token, above 1, as one's own marked texts
+    show it (``ProfileResult.score / scored``).
+    """
 
 class Replay:
     """A response replayed as its tokens come. Belongs to one thread at a time."""

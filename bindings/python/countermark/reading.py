@@ -13,7 +13,7 @@ from countermark.normalisation import Variant, variants
 from countermark.tokenizers import Span, encode_for, require_text
 
 if TYPE_CHECKING:
-    from countermark._core import Detection, Detector, Profile, _Start
+    from countermark._core import Detection, Detector, Profile, Trace, Tracer, _Start
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,26 @@ def detect_text(
 ) -> Detection:
     """Detect in ``text`` as it is and normalised. Regions have characters of ``text``."""
     return detect_readings(detector, read(text, tokenizer, detector.profiles), start)
+
+
+def trace_text(
+    tracer: Tracer, text: str, tokenizer: Any, start: _Start | None = None
+) -> Trace:
+    """Trace ``text`` normalised, which is decided beforehand: a search costs more than a test.
+
+    Regions have characters of ``text``.
+    """
+    return trace_reading(tracer, read(text, tokenizer, [tracer.profile])[-1], start)
+
+
+def trace_reading(
+    tracer: Tracer, reading: Reading, start: _Start | None = None, **options: Any
+) -> Trace:
+    """Trace one form of a text."""
+    trace = tracer.trace(reading.ids, start, **options)
+    if reading.spans is not None:
+        trace._locate(reading.spans)
+    return trace
 
 
 def reading_of(text: str, ids: npt.NDArray[np.integer[Any]], spans: list[Span] | None) -> Reading:

@@ -8,10 +8,10 @@
 #include <cstring>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
+#include "arguments.h"
 #include "buffers.h"
 #include "countermark/countermark.h"
 
@@ -19,13 +19,6 @@ namespace countermark::python {
 namespace {
 
 using namespace pybind11::literals;
-
-template <typename... Parts>
-std::string text(const Parts&... parts) {
-  std::ostringstream stream;
-  (stream << ... << parts);
-  return stream.str();
-}
 
 /// The Python class countermark.CountermarkError.
 py::object error_type() {
@@ -162,14 +155,6 @@ SamplingOptions options(double temperature, std::int64_t top_k, double top_p, do
   return {temperature, top_k, top_p, min_p};
 }
 
-Start start_of(const std::optional<std::string>& start) {
-  if (!start) return Start::Both;
-  if (*start == "unknown") return Start::Unknown;
-  if (*start == "response") return Start::Response;
-  throw Error(ErrorCode::InvalidOption,
-              text("start must be \"unknown\", \"response\" or None (both), got \"", *start, "\""));
-}
-
 Purpose purpose_of(const std::string& purpose) {
   if (purpose == "balanced") return Purpose::Balanced;
   if (purpose == "distillation") return Purpose::Distillation;
@@ -268,10 +253,6 @@ void observe(PySequence& self, std::int64_t token) {
 
 py::array_t<TokenId> as_array(std::span<const TokenId> tokens) {
   return py::array_t<TokenId>(static_cast<py::ssize_t>(tokens.size()), tokens.data());
-}
-
-py::array_t<double> as_doubles(std::span<const double> values) {
-  return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
 py::array_t<TokenId> sample_batch(const Sampler& self, py::handle logits,
@@ -409,13 +390,9 @@ Detection detect(const PyDetector& self, py::handle token_ids,
     const py::gil_scoped_release release;
     return self.detect(ids.ids(), from, known_prompt);
   }
-  const py::tuple known =
-      py::module_::import("countermark.models").attr("probabilities_of")(proxy, ids.array());
-  const auto probabilities = known[0].cast<py::array_t<double, py::array::c_style>>();
-  const Proxy seen{{probabilities.data(), static_cast<std::size_t>(probabilities.size())},
-                   known[1].cast<std::optional<double>>()};
+  const KnownProxy known(proxy, ids);
   const py::gil_scoped_release release;
-  return self.detect(ids.ids(), seen, from, known_prompt);
+  return self.detect(ids.ids(), known.proxy(), from, known_prompt);
 }
 
 Detection detect_variants(const PyDetector& self, const py::iterable& variants,
@@ -495,8 +472,6 @@ py::object tokenizer_dict(const Profile& profile) {
   return py::dict("name"_a = info.name, "vocab_size"_a = info.vocab_size,
                   "fingerprint"_a = info.fingerprint);
 }
-
-std::string start_name(Start start) { return start == Start::Response ? "response" : "unknown"; }
 
 std::string fingerprint(const py::iterable& vocabulary) {
   std::vector<std::pair<TokenId, std::string>> entries;
@@ -1001,6 +976,7 @@ PYBIND11_MODULE(_core, m) {
   bind_profiles(m);
   bind_sampling(m);
   bind_detection(m);
+  bind_tracing(m);
   m.attr("__version__") = std::string(version());
 }
 
