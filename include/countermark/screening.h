@@ -30,6 +30,8 @@ struct ScreenedText {
   bool is_searched = false;
   /// Wide positions that no earlier text had with the same token, and that count here.
   std::size_t scored = 0;
+  /// Whether any account's evidence will name it.
+  bool is_evidence = false;
 };
 
 /// One text's part in the evidence against an account.
@@ -50,7 +52,7 @@ struct AccountEvidence {
 };
 
 struct ScreeningResult {
-  /// Those discovered, and others with a text or with an e-value above 1; the strongest first.
+  /// Those with an e-value above 1, discovered or not; the strongest first.
   std::vector<AccountEvidence> accounts;
   std::size_t discovered = 0;
   /// log10 of the least e-value that is a discovery, where there is one.

@@ -41,7 +41,7 @@ struct TracerOptions {
   double false_accusation_rate = 1e-3;
   /// The p-value of the best account that is not accused must be at least so many times that of
   /// those who are; 1 or more. Of accounts that are all innocent the best stands out by this much
-  /// once in `least_gap` times, whatever the text is.
+  /// once in `least_gap` times, also where all p-values are wrong by one factor.
   double least_gap = 100.0;
   /// How many of the best accounts are told, 1 to 1,000.
   std::size_t candidates = 10;
@@ -66,7 +66,10 @@ struct AccountCandidate {
   /// Of this account alone: paid for the starts, not for the search. By the likelihood where a
   /// language model's probabilities are given.
   double log10_p = 0.0;
+  /// After the share of the test and all that were searched.
+  double log10_p_adjusted = 0.0;
   double log10_e = 0.0;
+  /// By the whole text, or by a part of it.
   bool is_accused = false;
 };
 
@@ -119,11 +122,12 @@ struct Trace {
   /// The parts that were marked for the accused, in the order of the text; only where nothing is
   /// assumed of the start.
   std::vector<TracedRegion> regions;
-  /// The tests made and their shares of the error rate.
+  /// The tests made and their shares of the error rate; their p-values are of the best account
+  /// alone, not corrected for the search.
   std::vector<Test> tests;
   /// The narrow layer.
   OursEvidence ours;
-  /// Narrow layer and wide layer under the best account together, corrected for the search: says
+  /// Narrow layer and wide layer under the best hypothesis together, corrected for the search: says
   /// "ours", with more power than the narrow layer alone.
   double log10_p_combined = 0.0;
   /// Scores of the tokens of the wide layer under candidates.front(); NaN elsewhere.

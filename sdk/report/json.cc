@@ -141,6 +141,7 @@ std::string to_json(const Trace& trace) {
     candidates.push_back({{"account", or_null(candidate.account)},
                           {"is_accused", candidate.is_accused},
                           {"log10_p", candidate.log10_p},
+                          {"log10_p_adjusted", candidate.log10_p_adjusted},
                           {"log10_e", candidate.log10_e},
                           {"scored", candidate.scored},
                           {"score", candidate.score},

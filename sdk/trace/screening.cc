@@ -102,7 +102,8 @@ struct Screening::Impl {
   /// The positions of a layer that no earlier text had.
   trace::WideLayer fresh(const trace::WideLayer& layer) const;
   std::vector<Hit> search(const trace::WideLayer& layer, Start start) const;
-  void take(const std::vector<Hit>& hits, const trace::WideLayer& layer);
+  /// Whether any of them is told.
+  bool take(const std::vector<Hit>& hits, const trace::WideLayer& layer);
   double log10_e(std::size_t row) const;
 };
 
@@ -135,7 +136,8 @@ std::vector<Hit> Screening::Impl::search(const trace::WideLayer& layer, Start st
   return hits;
 }
 
-void Screening::Impl::take(const std::vector<Hit>& hits, const trace::WideLayer& layer) {
+bool Screening::Impl::take(const std::vector<Hit>& hits, const trace::WideLayer& layer) {
+  bool is_told = false;
   known.reserve(known.size() + layer.size());
   for (const std::uint64_t hash : layer.hashes) known.insert({hash, 0});
   for (const Hit& hit : hits) {
@@ -147,9 +149,11 @@ void Screening::Impl::take(const std::vector<Hit>& hits, const trace::WideLayer&
                                                  : std::log1p(std::exp(log_odds));
     }
     if (hit.log10_e >= told_log10_e) {
+      is_told = true;
       told[hit.row].push_back({texts, layer.size(), hit.log10_e});
     }
   }
+  return is_told;
 }
 
 double Screening::Impl::log10_e(std::size_t row) const {
@@ -185,7 +189,7 @@ ScreenedText Screening::add(std::span<const TokenId> tokens, Start start) {
   if (screened.is_searched) {
     const trace::WideLayer layer = impl_->fresh(trace::wide_layer_of(mark, tokens));
     screened.scored = layer.size();
-    impl_->take(impl_->search(layer, start), layer);
+    screened.is_evidence = impl_->take(impl_->search(layer, start), layer);
     ++impl_->searched;
   }
   ++impl_->texts;

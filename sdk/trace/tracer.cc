@@ -167,13 +167,17 @@ void Tracer::Impl::find_best(Work& work) const {
   }
   work.ranked = std::move(once);
   work.nobody = work.weighing->weigh(std::nullopt, std::nullopt);
+  for (AccountCandidate& candidate : work.ranked) {
+    candidate.log10_p_adjusted = work.corrected(candidate.log10_p);
+  }
+  work.nobody.log10_p_adjusted = work.corrected(work.nobody.log10_p);
   work.windowed = std::move(shortlist.windowed);
 
   Trace& trace = work.trace;
   const bool likely = work.weighing->has_likelihood();
   trace.tests.push_back(
       {likely ? Statistic::Likelihood : Statistic::Sum, work.share, work.ranked.front().log10_p});
-  trace.log10_p = work.corrected(work.ranked.front().log10_p);
+  trace.log10_p = work.ranked.front().log10_p_adjusted;
   trace.log10_e = -HUGE_VAL;
   for (const AccountCandidate& candidate : work.ranked) {
     trace.log10_e = std::max(trace.log10_e, candidate.log10_e - work.price);
@@ -220,7 +224,7 @@ void Tracer::Impl::find_regions(Work& work) const {
 void Tracer::Impl::accuse(Work& work) const {
   Trace& trace = work.trace;
   const auto reaches = [&](const AccountCandidate& c) {
-    return work.corrected(c.log10_p) <= log10_threshold;
+    return c.log10_p_adjusted <= log10_threshold;
   };
   const auto gap_after = [&](std::size_t count) {
     const std::size_t last = count > 0 ? count - 1 : 0;
@@ -236,7 +240,7 @@ void Tracer::Impl::accuse(Work& work) const {
 
   std::vector<std::pair<double, std::uint64_t>> accused;
   for (std::size_t i = 0; i < count; ++i) {
-    accused.emplace_back(work.corrected(work.ranked[i].log10_p), *work.ranked[i].account);
+    accused.emplace_back(work.ranked[i].log10_p_adjusted, *work.ranked[i].account);
   }
   for (const TracedRegion& region : trace.regions) {
     accused.emplace_back(region.log10_p, region.account);
@@ -270,7 +274,7 @@ void Tracer::Impl::accuse(Work& work) const {
 void Tracer::Impl::look_ahead(Work& work) const {
   Trace& trace = work.trace;
   if (trace.verdict == TraceVerdict::Account) return;
-  if (work.corrected(work.nobody.log10_p) <= log10_threshold) {
+  if (work.nobody.log10_p_adjusted <= log10_threshold) {
     trace.verdict = TraceVerdict::NoAccount;
     return;
   }
@@ -330,16 +334,12 @@ Trace Tracer::Impl::trace(std::span<const TokenId> tokens, const Proxy* proxy, S
   accuse(work);
   look_ahead(work);
 
-  const auto rests_under = [&](const AccountCandidate& candidate) {
-    std::optional<keys::AccountKey> key;
-    if (candidate.account) key = mark.account_key(*candidate.account);
-    return work.wide.rests(key);
-  };
+  std::optional<keys::AccountKey> key;
+  if (const auto& account = trace.candidates.front().account) key = mark.account_key(*account);
+  const std::vector<double> best = work.wide.rests(key);
   trace.token_scores.assign(tokens.size(), unknown);
-  const std::vector<double> first = rests_under(trace.candidates.front());
-  const std::vector<double> best = rests_under(work.ranked.front());
   for (std::size_t t = 0; t < work.wide.size(); ++t) {
-    trace.token_scores[work.wide.positions[t]] = -std::log(first[t]);
+    trace.token_scores[work.wide.positions[t]] = -std::log(best[t]);
     rests[work.wide.positions[t]] = best[t];
   }
   trace.log10_p_combined = std::min(0.0, ours(rests, start).log10_p + work.price);

@@ -41,6 +41,27 @@ void check_detection(const Detection& detection, std::size_t tokens) {
   check(!to_json(detection).empty(), "a detection can be written");
 }
 
+void check_trace(const Trace& trace, std::size_t tokens) {
+  check(trace.log10_p <= 0.0 && std::isfinite(trace.log10_p), "a p-value is at most 1");
+  check(std::isfinite(trace.log10_e), "an e-value never overflows");
+  check(std::isfinite(trace.log10_gap), "a gap is a number");
+  check(trace.log10_p_combined <= 0.0 && std::isfinite(trace.log10_p_combined),
+        "a p-value is at most 1");
+  check(trace.scored <= tokens && trace.token_scores.size() == tokens, "a token is scored once");
+  check((trace.verdict == TraceVerdict::Account) == trace.account.has_value() &&
+            trace.account.has_value() == !trace.accused.empty(),
+        "a verdict is about the accused");
+  check(trace.verdict != TraceVerdict::Account || trace.log10_p <= trace.log10_threshold,
+        "who is accused reaches the threshold");
+  check(std::ranges::count_if(trace.candidates,
+                              [](const AccountCandidate& c) { return !c.account; }) == 1,
+        "no account is a candidate, once");
+  for (const TracedRegion& region : trace.regions) {
+    check(region.begin < region.end && region.end <= tokens, "regions lie in the text");
+  }
+  check(!to_json(trace).empty(), "a trace can be written");
+}
+
 /// Whatever a model might say of a token.
 double probability_from(std::uint32_t bits) {
   if (bits % 8 == 0) return std::numeric_limits<double>::quiet_NaN();
@@ -81,6 +102,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       const AccountScore account = detector.score_account(tokens, "p", vocab_size, start);
       check(account.log10_p <= 0.0 && std::isfinite(account.log10_p), "a p-value is at most 1");
       check(account.scored <= tokens.size(), "a token is scored once");
+      const std::vector<std::uint64_t> accounts = {0, 1, 2, 1,
+                                                   static_cast<std::uint64_t>(vocab_size)};
+      const Tracer tracer(ring, "p", accounts, {.false_accusation_rate = 0.5, .threads = 1});
+      check_trace(tracer.trace(tokens, start), tokens.size());
+      check_trace(tracer.trace(tokens, {.probabilities = probabilities}, start), tokens.size());
+      Screening screening(tracer, {.false_discovery_rate = 0.5, .ours_rate = 1.0});
+      check(screening.add(tokens, start).scored <= tokens.size(), "a token is scored once");
+      for (const AccountEvidence& evidence : screening.result().accounts) {
+        check(std::isfinite(evidence.log10_e), "an e-value never overflows");
+      }
     } catch (const Error& error) {
       check(!valid, "a text of the profile is not refused");
       check(error.code() == ErrorCode::EmptyText || error.code() == ErrorCode::TokenOutOfRange,

@@ -63,6 +63,7 @@ def test_a_trace_names_the_account(ring: cm.KeyRing, tracer: cm.Tracer) -> None:
     assert best.scored == alone.scored
     assert best.score == pytest.approx(alone.score)
     assert best.log10_p == pytest.approx(alone.log10_p)
+    assert best.log10_p_adjusted == pytest.approx(trace.log10_p)
     assert best.log10_e > 10
     assert trace.ours.log10_p < -10
     assert trace.ours.log10_e > 8
@@ -254,6 +255,7 @@ def test_a_screening(ring: cm.KeyRing, tracer: cm.Tracer) -> None:
         if n in (2, 6):
             assert screened.is_searched
             assert screened.scored > 20
+            assert screened.is_evidence
             assert screened.ours.log10_p < -2
             assert "searched" in repr(screened)
     result = screening.result()

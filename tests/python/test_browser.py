@@ -20,7 +20,7 @@ import pytest
 import countermark as cm
 from conftest import row, secret_of
 from countermark import report
-from countermark.reading import reading_of
+from countermark.reading import Reading, reading_of
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -173,11 +173,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     )
 
     def exhibit(title: str, *pieces: npt.NDArray[np.int32]) -> report.Exhibit:
-        ids = np.concatenate(pieces)
-        words = [_WORDS[i % len(_WORDS)] for i in ids]
-        ends = np.cumsum([len(word) + 1 for word in words]) - 1
-        spans = [(int(e) - len(word), int(e)) for e, word in zip(ends, words, strict=True)]
-        return report.examine(title, [reading_of(" ".join(words), ids, spans)], detector)
+        return report.examine(title, _readings(*pieces), detector)
 
     marked = _marked(ring, "story-2025", 400)
     shown = {
@@ -203,13 +199,26 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for name, exhibits in shown.items()
     }
     made["calibration"] = report.render_calibration(calibration, ring.profiles[0])
+    accounts = [2**64 - 1 - i for i in range(2000)]
+    ring.import_secret("named", secret_of(5), accounts=True, free_prefix=0)
+    tracer = cm.Tracer(ring, "named", accounts)
+    theirs = [_marked(ring, "named", 300, account) for account in accounts[:3]]
+    traced = {
+        "account": _readings(theirs[0]),
+        "accounts": _readings(_noise(200), theirs[0], _noise(200, 1), theirs[1], theirs[2]),
+        "nobody": _readings(_noise(300)),
+    }
+    for name, readings in traced.items():
+        found = report.examine_trace(f"{name}.txt", readings, tracer)
+        made[name] = report.render_traces(f"Whose is it? {name}", [found], tracer.profile)
     for name, page in made.items():
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in made}
 
 
 NAMES = ["marked", "unmarked", "short", "parts", "long", "several", "calibration"]
-LOOKED_AT = ["parts", "several", "calibration"]
+NAMES += ["account", "accounts", "nobody"]
+LOOKED_AT = ["parts", "several", "calibration", "accounts"]
 _WORDS = ["Once", "upon", "a", "time,", "there", "was", "little", "cat", "named", "Lily.", "She"]
 
 
@@ -217,8 +226,18 @@ def _noise(tokens: int, seed: int = 0) -> npt.NDArray[np.int32]:
     return np.random.default_rng(seed).integers(0, 10**6, tokens).astype(np.int32)
 
 
-def _marked(ring: cm.KeyRing, profile: str, tokens: int) -> npt.NDArray[np.int32]:
-    sequence = cm.Sampler(ring, profile).sequence(seed=7)
+def _readings(*pieces: npt.NDArray[np.int32]) -> list[Reading]:
+    ids = np.concatenate(pieces)
+    words = [_WORDS[i % len(_WORDS)] for i in ids]
+    ends = np.cumsum([len(word) + 1 for word in words]) - 1
+    spans = [(int(e) - len(word), int(e)) for e, word in zip(ends, words, strict=True)]
+    return [reading_of(" ".join(words), ids, spans)]
+
+
+def _marked(
+    ring: cm.KeyRing, profile: str, tokens: int, account: int | None = None
+) -> npt.NDArray[np.int32]:
+    sequence = cm.Sampler(ring, profile).sequence(account=account, seed=7)
     for step in range(tokens):
         sequence.sample(row(step))
     return sequence.tokens

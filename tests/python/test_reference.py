@@ -56,3 +56,23 @@ def test_the_library_selects_what_the_reference_selects(accounts: bool) -> None:
         sequence.observe(token)
         walk.observe(token)
     assert compared > 50
+
+
+def test_the_tracer_scores_what_the_reference_scores() -> None:
+    ring = cm.KeyRing.generate()
+    ring.import_secret("test", secret_of(6), accounts=True)
+    tokens = np.random.default_rng(12).integers(0, VOCAB, 300).tolist()
+    accounts = [0, 1, 77, 2**64 - 1]
+    tracer = cm.Tracer(ring, "test", accounts)
+    keys = reference.Keys.of(secret_of(6))
+    parameters = reference.Parameters(accounts=True)
+    expected = reference.detect(tokens, keys, parameters, accounts)
+    for account, total in zip(accounts, tracer.scores(tokens), strict=True):
+        found = expected[f"account {account}"]
+        assert tracer.scored(tokens) == found.scored
+        assert total == pytest.approx(found.sum, rel=1e-12)
+    trace = tracer.trace(tokens, "unknown")
+    for candidate in trace.candidates:
+        name = "no account" if candidate.account is None else f"account {candidate.account}"
+        assert candidate.log10_p == pytest.approx(expected[name].log10_p, rel=1e-9)
+    assert trace.ours.log10_p == pytest.approx(expected["ours"].log10_p, rel=1e-9)

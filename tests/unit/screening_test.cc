@@ -49,6 +49,7 @@ TEST_CASE("Screening: finds the accounts of a corpus, each with its texts") {
                                 : test::random_tokens(120, vocab_size, n));
     CHECK(screened.text == n);
     if (is_guilty) CHECK(screened.is_searched);
+    if (is_guilty) CHECK(screened.is_evidence);
     if (is_guilty) CHECK(screened.ours.log10_p < -6.0);
     if (!screened.is_searched) CHECK(screened.scored == 0);
   }
@@ -106,6 +107,7 @@ TEST_CASE("Screening: a copy of a text says nothing new") {
   const double once = screening.result().accounts.at(0).log10_e;
   const ScreenedText again = screening.add(text);
   CHECK(again.scored == 0);
+  CHECK_FALSE(again.is_evidence);
   CHECK(again.is_searched);
   CHECK(screening.result().accounts.at(0).log10_e < once);
   CHECK(screening.result().accounts.at(0).texts.size() == 1);

@@ -80,6 +80,8 @@ TEST_CASE("Tracer: finds the account of a text among all, and says how sure it i
     CHECK(trace.candidates.front().log10_p == doctest::Approx(alone.log10_p));
     CHECK(trace.tests.front().log10_p == doctest::Approx(alone.log10_p));
     CHECK(trace.log10_p == doctest::Approx(alone.log10_p + std::log10(5001.0 / share)));
+    CHECK(trace.candidates.front().log10_p_adjusted == trace.log10_p);
+    CHECK(trace.candidates.back().log10_p_adjusted == 0.0);
     CHECK(trace.log10_gap ==
           doctest::Approx(trace.candidates[1].log10_p - trace.candidates[0].log10_p));
   }
@@ -106,6 +108,7 @@ TEST_CASE("Tracer: no account is a candidate, and is found as such") {
   CHECK_FALSE(marked.candidates.front().account);
   CHECK(marked.candidates.front().log10_p < -10.0);
   CHECK(marked.log10_p > -3.0);
+  CHECK(marked.log10_p_combined < marked.ours.log10_p);
   // Also where it is not among the best.
   const Trace other = tracer.trace(text_for(keys, guilty, 200));
   CHECK(

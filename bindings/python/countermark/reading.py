@@ -61,9 +61,7 @@ def detect_text(
     return detect_readings(detector, read(text, tokenizer, detector.profiles), start)
 
 
-def trace_text(
-    tracer: Tracer, text: str, tokenizer: Any, start: _Start | None = None
-) -> Trace:
+def trace_text(tracer: Tracer, text: str, tokenizer: Any, start: _Start | None = None) -> Trace:
     """Trace ``text`` normalised, which is decided beforehand: a search costs more than a test.
 
     Regions have characters of ``text``.

@@ -128,6 +128,7 @@ void bind_traces(py::module_& m) {
       .def_readonly("score", &AccountCandidate::score)
       .def_property_readonly("start", [](const AccountCandidate& c) { return start_name(c.start); })
       .def_readonly("log10_p", &AccountCandidate::log10_p)
+      .def_readonly("log10_p_adjusted", &AccountCandidate::log10_p_adjusted)
       .def_readonly("log10_e", &AccountCandidate::log10_e)
       .def_readonly("is_accused", &AccountCandidate::is_accused)
       .def("__repr__", [](const AccountCandidate& c) {
@@ -256,6 +257,7 @@ void bind_screening(py::module_& m) {
       .def_readonly("ours", &ScreenedText::ours)
       .def_readonly("is_searched", &ScreenedText::is_searched)
       .def_readonly("scored", &ScreenedText::scored)
+      .def_readonly("is_evidence", &ScreenedText::is_evidence)
       .def("__repr__", [](const ScreenedText& t) {
         return text("<ScreenedText ", t.text, t.is_searched ? " searched>" : ">");
       });

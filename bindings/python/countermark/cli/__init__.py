@@ -1,6 +1,7 @@
 """The command line. One module for each command."""
 
 from countermark.cli import (
+    accounts,
     calibrate,
     demo,
     detect,
@@ -10,11 +11,14 @@ from countermark.cli import (
     keygen,
     profiles,
     report,
+    screen,
     selftest,
+    trace,
 )
 from countermark.cli.app import app
 
 __all__ = [
+    "accounts",
     "app",
     "calibrate",
     "demo",
@@ -25,5 +29,7 @@ __all__ = [
     "keygen",
     "profiles",
     "report",
+    "screen",
     "selftest",
+    "trace",
 ]

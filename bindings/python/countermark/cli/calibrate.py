@@ -19,7 +19,7 @@ from countermark.cli.console import note, out, print_json, progress
 from countermark.cli.detectors import calibration_path, default_tokenizer, open_profile
 from countermark.cli.options import Json, Keys, TokenizerPath, load_tokenizer, open_ring
 from countermark.cli.pages import check_page, write_page
-from countermark.cli.texts import read_text
+from countermark.cli.texts import files_in, read_text
 from countermark.tokenizers import require_same_tokenizer
 
 
@@ -107,8 +107,7 @@ def _check(path: Path) -> None:
 
 def _documents(paths: list[Path]) -> Iterator[str]:
     for path in paths:
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for file in files:
+        for file in files_in(path):
             try:
                 text = read_text(str(file))
             except CountermarkError:

@@ -43,6 +43,8 @@ STYLES = {
     "marked": "bold green",
     "not_marked_by_these_keys": "bold",
     "insufficient": "bold yellow",
+    "account": "bold green",
+    "no_account": "bold",
 }
 
 
@@ -81,6 +83,10 @@ class Ticker:
     def advance(self, steps: int = 1) -> None:
         """Count ``steps`` more."""
         self._bar.advance(self._task, steps)
+
+    def reach(self, done: int, total: int) -> None:
+        """Have done ``done`` of ``total`` steps."""
+        self._bar.update(self._task, completed=done, total=total)
 
     def say(self, what: str) -> None:
         """Name what is being done."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,18 @@ from countermark.cli.app import app
 from countermark.cli.console import STYLES, complain, note, out, print_json, progress
 from countermark.cli.detectors import Bench, open_bench
 from countermark.cli.logs import Response, read_responses
-from countermark.cli.options import AsIds, Calibrations, Json, Keys, Profiles, Rate, TokenizerPath
+from countermark.cli.options import (
+    AsIds,
+    Calibrations,
+    Json,
+    Keys,
+    Profiles,
+    Rate,
+    Start,
+    Temperature,
+    TokenizerPath,
+    TopP,
+)
 from countermark.cli.pages import check_page, write_page
 from countermark.cli.texts import name_of, read_input
 from countermark.reading import Reading, detect_readings
@@ -24,11 +35,7 @@ from countermark.reading import Reading, detect_readings
 if TYPE_CHECKING:
     from countermark.cli.causal_model import CausalModel
 
-
 _DECOYS_OF_A_PAGE = 99
-
-
-Start = Literal["unknown", "response"]
 
 
 @app.command()
@@ -44,13 +51,7 @@ def detect(
     profile: Profiles = None,
     tokenizer: TokenizerPath = None,
     rate: Rate = 1e-6,
-    start: Annotated[
-        Start | None,
-        typer.Option(
-            help="The text is one response, from anywhere in it or whole. Without it nothing is "
-            "start: edited texts, and texts of which a part is marked, are tried too."
-        ),
-    ] = None,
+    start: Start = None,
     ids: AsIds = False,
     account: Annotated[
         int | None,
@@ -70,10 +71,8 @@ def detect(
             "by how likely it was. For --replay, the model that was sampled.",
         ),
     ] = None,
-    temperature: Annotated[
-        float, typer.Option(help="With --model: what the text was probably sampled at.")
-    ] = 1.0,
-    top_p: Annotated[float, typer.Option(help="The same.")] = 1.0,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
     replay: Annotated[
         bool,
         typer.Option(
@@ -237,7 +236,7 @@ def _load(model: str) -> CausalModel:
 def _tester(
     bench: Bench,
     knower: CausalModel | None,
-    start: Start | None,
+    start: Start,
     temperature: float,
     top_p: float,
 ) -> Callable[[list[Reading]], Detection]:

@@ -72,6 +72,18 @@ def open_profile(ring: KeyRing, keys: Path, id: str | None) -> Profile:
     return ring.profiles[0]
 
 
+def open_profile_with_accounts(ring: KeyRing, keys: Path, id: str | None) -> Profile:
+    """Return the profile called ``id``, or the only one that has accounts."""
+    if id is not None:
+        return ring.profile(id)
+    having = [p for p in ring.profiles if p.accounts]
+    if len(having) != 1:
+        found = f"the profiles {', '.join(p.id for p in having)} of" if having else "no profile of"
+        what = "name one with --profile" if having else "make one with 'keygen --accounts'"
+        raise CountermarkError(f"{found} {keys} {'have' if having else 'has'} accounts: {what}")
+    return having[0]
+
+
 def default_tokenizer(profiles: list[Profile]) -> Tokenizer:
     """Return the story model's tokenizer, if that is what one of the profiles is for."""
     kinds = {p.tokenizer["fingerprint"]: p.tokenizer["name"] for p in profiles if p.tokenizer}

@@ -55,7 +55,7 @@ def _response(
 ) -> Response:
     if not isinstance(line, dict):
         raise CountermarkError("a line must be a JSON object", "invalid_option")
-    token_ids = _tokens(line, "token_ids", "text", encode)
+    token_ids = tokens_of(line, "token_ids", "text", encode)
     if token_ids is None:
         raise CountermarkError('the line has neither "token_ids" nor "text"', "empty_text")
     sampling = {key: _number(line, key, default) for key, default in _SAMPLING.items()}
@@ -64,16 +64,17 @@ def _response(
         raise CountermarkError(f'"account" must be a number, got {account!r}', "invalid_option")
     return Response(
         f"{name} ({line['id']})" if "id" in line else name,
-        _tokens(line, "prompt_ids", "prompt", encode_prompt) or [],
+        tokens_of(line, "prompt_ids", "prompt", encode_prompt) or [],
         token_ids,
         sampling,
         account,
     )
 
 
-def _tokens(
+def tokens_of(
     line: dict[str, Any], ids: str, text: str, encode: Callable[[str], list[int]]
 ) -> list[int] | None:
+    """Return what stands under ``ids``, or under ``text`` in tokens; None where neither does."""
     value = line.get(ids)
     if value is not None:
         if not isinstance(value, list) or any(type(i) is not int for i in value):

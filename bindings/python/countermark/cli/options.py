@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -43,6 +43,46 @@ Calibrations = Annotated[
     ),
 ]
 AsIds = Annotated[bool, typer.Option("--ids", help="The input is token ids.")]
+Start = Annotated[
+    Literal["unknown", "response"] | None,
+    typer.Option(
+        help="The text is one response, from anywhere in it or whole. Without it nothing is "
+        "assumed: edited texts, and texts of which a part is marked, are tried too."
+    ),
+]
+Temperature = Annotated[
+    float, typer.Option(help="With --model: what the text was probably sampled at.")
+]
+TopP = Annotated[float, typer.Option(help="The same.")]
+Accounts = Annotated[
+    Path,
+    typer.Option(
+        "--accounts",
+        metavar="ACCOUNTS",
+        help="The accounts to search: one decimal id a line, or a .npy file of uint64.",
+    ),
+]
+AccountsProfile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile", metavar="ID", help="Whose accounts; the only profile that has any, if one has."
+    ),
+]
+Index = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="What 'accounts index' made of ACCOUNTS; ACCOUNTS.index is used unasked.",
+    ),
+]
+AccusationRate = Annotated[
+    float,
+    typer.Option(
+        help="Probability of accusing any account if a text owes nothing to the keys of all; at "
+        "most 0.5."
+    ),
+]
+Threads = Annotated[int, typer.Option(min=0, max=1024, metavar="N", help="0: one for each core.")]
 Ring = Annotated[Path, typer.Argument(metavar="RING", help="The key ring file.")]
 
 

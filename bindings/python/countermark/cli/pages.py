@@ -1,11 +1,12 @@
-"""Where the pages for people go."""
+"""Where files that are written go: to new places, or in place of earlier ones of their kind."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from countermark._errors import CountermarkError
@@ -18,6 +19,16 @@ def check_page(path: Path, inputs: Iterable[Path] = ()) -> None:
 
     The ``inputs`` are kept even where they are pages.
     """
+    check_place(path, inputs, _is_page, "the file there is no HTML page")
+
+
+def check_place(
+    path: Path, inputs: Iterable[Path], is_earlier: Callable[[Path], bool], else_: str
+) -> None:
+    """Raise unless a file can go to ``path``: to a new place, or where it ``is_earlier``.
+
+    ``else_`` says what is wrong with another file there. The ``inputs`` are kept.
+    """
     try:
         if any(path.exists() and file.exists() and path.samefile(file) for file in inputs):
             raise _cannot_write(path, "it is what the command reads")
@@ -25,9 +36,8 @@ def check_page(path: Path, inputs: Iterable[Path] = ()) -> None:
         if path.exists():
             if not path.is_file():
                 raise _cannot_write(path, "it is not a file")
-            with path.open("rb") as file:
-                if file.read(len(_BEGIN)).lower() != _BEGIN:
-                    raise _cannot_write(path, "the file there is no HTML page")
+            if not is_earlier(path):
+                raise _cannot_write(path, else_)
         elif not folder.is_dir():
             raise _cannot_write(path, f"there is no folder {folder}")
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -38,19 +48,30 @@ def check_page(path: Path, inputs: Iterable[Path] = ()) -> None:
 
 def write_page(path: Path, page: str) -> None:
     """Put ``page`` at ``path``, all of it or nothing."""
-    target = path.resolve()  # a link goes on pointing at the page
-    made = target.with_name(f".countermark-{secrets.token_hex(8)}.html")
+    with replacing(path) as made, made.open("w", encoding="utf-8", errors="backslashreplace") as to:
+        to.write(page)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Let the block write another file, which takes the place of ``path`` where it ends well."""
+    target = path.resolve()  # a link goes on pointing at the file
+    made = target.with_name(f".countermark-{secrets.token_hex(8)}{target.suffix}")
     try:
         try:
-            with made.open("x", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(page)
+            yield made
             if target.exists():
                 shutil.copymode(target, made)
             made.replace(target)
         finally:
             made.unlink(missing_ok=True)
     except OSError as error:
-        raise _cannot_write(path, error.strerror) from error
+        raise _cannot_write(path, error.strerror or str(error)) from error
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_BEGIN)).lower() == _BEGIN
 
 
 def _cannot_write(path: Path, why: str | None) -> CountermarkError:

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,11 @@ from countermark.tokenizers import Tokenizer
 def name_of(file: str) -> str:
     """Return what to call an input: its path, or "standard input"."""
     return "standard input" if file == "-" else file
+
+
+def files_in(path: Path) -> list[Path]:
+    """Return all files of a folder and the folders in it, in order; of a file, itself."""
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
 
 
 def read_input(file: str, tokenizer: Tokenizer | None, profiles: list[Profile]) -> list[Reading]:
@@ -58,12 +64,17 @@ def read_text(file: str) -> str:
     return text
 
 
-def _read_standard_input() -> bytes:
+def standard_input() -> BinaryIO:
+    """Return standard input, to be read."""
     if sys.stdin is None:
         raise CountermarkError("standard input is closed", "file_failure")
     if sys.stdin.isatty():
         note("reading standard input; end with Ctrl-D")
-    return sys.stdin.buffer.read()
+    return sys.stdin.buffer
+
+
+def _read_standard_input() -> bytes:
+    return standard_input().read()
 
 
 def read_ids(file: str) -> npt.NDArray[np.int64]:

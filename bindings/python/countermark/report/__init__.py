@@ -5,19 +5,31 @@ from countermark.report.exhibit import Exhibit, examine
 from countermark.report.numbers import one_in, power_of_ten
 from countermark.report.page import render
 from countermark.report.segments import segments
+from countermark.report.trace_page import TracedText, examine_trace, render_traces
+from countermark.report.trace_words import (
+    explain_accusation,
+    explain_trace,
+    trace_headline,
+)
 from countermark.report.words import explain, explain_rank, headline, warn
 
 __all__ = [
     "Exhibit",
+    "TracedText",
     "examine",
+    "examine_trace",
     "explain",
+    "explain_accusation",
     "explain_calibration",
     "explain_rank",
+    "explain_trace",
     "headline",
     "one_in",
     "power_of_ten",
     "render",
     "render_calibration",
+    "render_traces",
     "segments",
+    "trace_headline",
     "warn",
 ]

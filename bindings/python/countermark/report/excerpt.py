@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from countermark._core import Region
+from countermark._core import Region, TracedRegion
 
 MOST_TOKENS = 20_000
 _BEGINNING = 5_000
@@ -12,7 +12,7 @@ _AROUND = 100  # tokens before and after a part
 _ENDS = 2_000  # of a long part its beginning and its end
 
 
-def excerpts(tokens: int, regions: Sequence[Region]) -> list[range]:
+def excerpts(tokens: int, regions: Sequence[Region | TracedRegion]) -> list[range]:
     """Return ranges of tokens: all, or the strongest parts and what is around them."""
     if tokens <= MOST_TOKENS:
         return [range(tokens)]

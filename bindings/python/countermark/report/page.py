@@ -12,7 +12,7 @@ from countermark.report.corrections import corrections
 from countermark.report.document import document, p_value, paragraphs, table
 from countermark.report.excerpt import MOST_TOKENS
 from countermark.report.exhibit import Exhibit
-from countermark.report.highlight import highlighted, legend, part_name
+from countermark.report.highlight import highlighted, legend, part_name, passage_of
 from countermark.report.histogram import score_histogram
 from countermark.report.numbers import count
 from countermark.report.strip import decoy_strip, decoys_per_dot
@@ -51,7 +51,7 @@ def render(
     several = len(exhibits) > 1
     body = [_overview(exhibits)] if several else []
     body += [_section(exhibit, f"text-{i}", several) for i, exhibit in enumerate(exhibits)]
-    return document(title, [lead], [*body, _profiles(profiles)])
+    return document(title, [lead], [*body, profile_boxes(profiles)])
 
 
 def _overview(exhibits: Sequence[Exhibit]) -> str:
@@ -71,9 +71,11 @@ def _section(exhibit: Exhibit, name: str, titled: bool) -> str:
     detection = exhibit.detection
     # Below the page's title, or below the text's.
     h = "h3" if titled else "h2"
-    text = highlighted(exhibit, name)
+    passage = passage_of(exhibit, name)
+    text = highlighted(passage)
     listed = f"<{h}>Marked parts</{h}>{_parts(detection, name, text)}" if detection.regions else ""
-    shown = f"<{h}>The text</{h}>{legend(detection)}{text}{_identity(exhibit)}"
+    colours = legend(passage.scores, detection.best.profile, bool(detection.regions))
+    shown = f"<{h}>The text</{h}>{colours}{text}{identity(exhibit.text, len(exhibit.spans))}"
     # Of a long text the list is the way to its parts.
     is_long = len(exhibit.spans) > MOST_TOKENS
     parts = [
@@ -111,12 +113,12 @@ def _warning(exhibit: Exhibit) -> list[str]:
     return warn(exhibit.detection, exhibit.decoys) if exhibit.decoys else []
 
 
-def _identity(exhibit: Exhibit) -> str:
-    digest = hashlib.sha256(exhibit.text.encode("utf-8", "surrogatepass")).hexdigest()
+def identity(text: str, tokens: int) -> str:
+    """Say which text it was."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return (
-        f"<p class=hint>{count(len(exhibit.text), 'character')}, "
-        f"{count(len(exhibit.spans), 'token')}; SHA-256 of the text in UTF-8: "
-        f"<code>{digest}</code></p>"
+        f"<p class=hint>{count(len(text), 'character')}, {count(tokens, 'token')}; "
+        f"SHA-256 of the text in UTF-8: <code>{digest}</code></p>"
     )
 
 
@@ -173,7 +175,8 @@ def _decoys(exhibit: Exhibit, h: str) -> str:
     )
 
 
-def _profiles(profiles: Sequence[Profile]) -> str:
+def profile_boxes(profiles: Sequence[Profile]) -> str:
+    """Say what is public of the profiles."""
     boxes = "".join(
         f"<details{' open' if len(profiles) <= 3 else ''}><summary>{escape(profile.id)}"
         f"</summary><dl class=profile>{_profile_rows(profile)}</dl></details>"

@@ -9,6 +9,9 @@ from html import escape
 
 Tick = tuple[float, str]
 
+EVIDENCE_TICKS = (0, 1, 2, 3, 5, *(m * 10**e for e in range(1, 6) for m in (1, 2, 5)))
+"""Powers of ten for an axis of :func:`evidence_place`."""
+
 
 @dataclass(frozen=True)
 class Plot:
@@ -53,15 +56,16 @@ class Plot:
         """Return the ``points`` of a line."""
         return " ".join(f"{self.x(x)},{self.y(y)}" for x, y in values)
 
-    def x_axis(self, ticks: Iterable[Tick]) -> str:
-        """Label values within the range below the plot, as many as find room."""
+    def x_axis(self, ticks: Iterable[Tick], size: float = 12) -> str:
+        """Label values within the range below the plot, as many as find room at a font size."""
         parts, last = [], -math.inf
         for value, name in ticks:
-            at = self.x(value)
-            if at - last < 12 + 6.5 * len(name) or not self.left <= at <= self.right:
+            at, width = self.x(value), 0.55 * size * len(name)
+            near_the_edge = self.size[0] - at < size * len(name) / 2
+            middle = at - width / 2 if near_the_edge else at
+            if middle - last < size + width or not self.left <= at <= self.right:
                 continue
-            last = at
-            near_the_edge = self.size[0] - at < 6 * len(name)
+            last = middle
             parts.append(
                 f'<text class=tick x="{at}" y="{self.bottom}" dy="1.35em" '
                 f'text-anchor="{"end" if near_the_edge else "middle"}">{escape(name)}</text>'
@@ -84,6 +88,11 @@ class Plot:
             f'<svg class="{css}" viewBox="0 0 {width} {height}" role="img" '
             f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
         )
+
+
+def evidence_place(log10_p: float) -> float:
+    """Nearly in proportion to the evidence, with room for what is near none."""
+    return math.log1p(max(0.0, -log10_p))
 
 
 def even_ticks(top: float, most: int = 5) -> list[int]:

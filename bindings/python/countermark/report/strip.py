@@ -7,11 +7,10 @@ from collections import Counter
 
 from countermark._core import DecoyRank
 from countermark.report.numbers import power_of_ten, raised
-from countermark.report.plot import Plot
+from countermark.report.plot import EVIDENCE_TICKS, Plot, evidence_place
 
 _PITCH = 5.0
 _HIGHEST = 33  # dots above each other
-_TICKS = (0, 1, 2, 3, 5, *(m * 10**e for e in range(1, 6) for m in (1, 2, 5)))
 
 
 def decoy_strip(rank: DecoyRank) -> str:
@@ -23,14 +22,14 @@ def decoy_strip(rank: DecoyRank) -> str:
         for column, n in sorted(columns.items())
         for i in range(math.ceil(n / each))
     ]
-    at = plot.x(_place(rank.log10_p))
+    at = plot.x(evidence_place(rank.log10_p))
     side, dx = ("end", "-.5em") if at > 0.7 * plot.right else ("start", ".5em")
     return plot.svg(
         f"{rank.profile} with p = {power_of_ten(rank.log10_p)} among {len(rank.decoys):,} decoy "
         f"keys, the smallest p of which is {power_of_ten(float(rank.decoys.min()))}: rank "
         f"{rank.rank:,} of {len(rank.decoys) + 1:,}",
         plot.y_axis([(0, "")]),
-        plot.x_axis((_place(-tick), raised(-tick)) for tick in _TICKS),
+        plot.x_axis((evidence_place(-tick), raised(-tick)) for tick in EVIDENCE_TICKS),
         *dots,
         f'<line class=line x1="{at}" x2="{at}" y1="{plot.top}" y2="{plot.bottom}"/>'
         f'<text class=key x="{at}" y="{plot.top}" dx="{dx}" dy=".8em" '
@@ -45,16 +44,13 @@ def decoys_per_dot(rank: DecoyRank) -> int:
     return next(n for n in rounds if n * _HIGHEST >= most)
 
 
-def _place(log10_p: float) -> float:
-    """Nearly in proportion to the evidence, with room for what is near none."""
-    return math.log1p(max(0.0, -log10_p))
-
-
 def _plot(rank: DecoyRank) -> Plot:
     top = 1.1 * max(3.0, -rank.log10_p, -float(rank.decoys.min()))
-    return Plot((364, 220), (14, 14, 26, 26), (0, _place(-top)), (0, 1))
+    return Plot((364, 220), (14, 14, 26, 26), (0, evidence_place(-top)), (0, 1))
 
 
 def _columns(rank: DecoyRank) -> Counter[int]:
     plot = _plot(rank)
-    return Counter(int((plot.x(_place(float(p))) - plot.left) / _PITCH) for p in rank.decoys)
+    return Counter(
+        int((plot.x(evidence_place(float(p))) - plot.left) / _PITCH) for p in rank.decoys
+    )

@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from countermark._core import DecoyRank, Detection, ProfileResult, Region, Test
+from countermark._core import (
+    DecoyRank,
+    Detection,
+    ProfileResult,
+    Region,
+    Test,
+    Trace,
+    TracedRegion,
+)
 from countermark.report.numbers import count, listed, one_in, power_of_ten, times
 
 _REGIONS_NAMED = 3
@@ -52,7 +60,7 @@ def explain(detection: Detection, changes: Mapping[str, int] | None = None) -> l
         ]
     elif detection.verdict == "insufficient":
         lines = [
-            f"{scored} scored, too few to decide at a rate of {asked}: {_longer(detection)}.",
+            f"{scored} scored, too few to decide at a rate of {asked}: {longer(detection)}.",
             f"p = {p}; {_tried(detection)}.",
         ]
     else:
@@ -61,7 +69,8 @@ def explain(detection: Detection, changes: Mapping[str, int] | None = None) -> l
             f"high (p = {p}, asked for: {asked}).",
             f"{scored} scored; {_tried(detection)}. Who wrote the text is another question.",
         ]
-    return [line for line in [*lines, _form(detection, changes or {}), *_known(detection)] if line]
+    form = explain_form(changes or {}, detection.variant > 0)
+    return [line for line in [*lines, form, *_known(detection)] if line]
 
 
 def explain_rank(rank: DecoyRank) -> str:
@@ -151,15 +160,19 @@ def _where(detection: Detection) -> str:
 
 
 def _part(region: Region, says_profile: bool) -> str:
-    begin, end = region.characters or (region.begin, region.end)
-    what = "characters" if region.characters else "tokens"
     by = f" by {region.profile}" if says_profile else ""
-    return f"{what} {begin + 1:,} to {end:,}{by} (p = {power_of_ten(region.log10_p)})"
+    return f"{place(region)}{by} (p = {power_of_ten(region.log10_p)})"
 
 
-def _form(detection: Detection, changes: Mapping[str, int]) -> str:
-    """Say that the text was normalised before it was tested."""
-    if detection.variant == 0 and not changes:
+def place(region: Region | TracedRegion) -> str:
+    """Say where a part is: in characters, where they are known, or in tokens."""
+    begin, end = region.characters or (region.begin, region.end)
+    return f"{'characters' if region.characters else 'tokens'} {begin + 1:,} to {end:,}"
+
+
+def explain_form(changes: Mapping[str, int], is_normalised: bool) -> str:
+    """Say that the text was normalised before it was tested, and what changed."""
+    if not is_normalised and not changes:
         return ""
     made = [
         f"{count(changes[kind], what)} {done}"
@@ -202,7 +215,8 @@ def _engine(result: ProfileResult) -> list[str]:
     ]
 
 
-def _longer(detection: Detection) -> str:
+def longer(detection: Detection | Trace) -> str:
+    """Say how much text would do where there is too little."""
     more = detection.tokens_to_decide
     if more is None:
         return "no length would do, so little there was to choose"
