@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "base/fail.h"
@@ -40,6 +41,21 @@ void correct(Detection& detection) {
     detection.verdict = Verdict::Marked;
     detection.profile = best.profile;
   }
+}
+
+DecoyRank rank_among(double log10_p, std::vector<double> decoys) {
+  DecoyRank result;
+  result.log10_p = log10_p;
+  result.decoys = std::move(decoys);
+  result.rank += static_cast<std::size_t>(std::count_if(
+      result.decoys.begin(), result.decoys.end(), [&](double decoy) { return decoy <= log10_p; }));
+  const auto count = static_cast<double>(result.decoys.size());
+  result.log10_rank_p = std::log10(static_cast<double>(result.rank) / (count + 1.0));
+  if (!result.decoys.empty()) {
+    const double least = *std::min_element(result.decoys.begin(), result.decoys.end());
+    result.agrees = least + std::log10(count) > -3.0;
+  }
+  return result;
 }
 
 }  // namespace countermark::detect

@@ -1,5 +1,7 @@
-// What several profiles say together.
+// What several profiles, or several keys, say together.
 #pragma once
+
+#include <vector>
 
 #include "countermark/detector.h"
 
@@ -13,5 +15,8 @@ double log10_threshold(const char* name, double rate);
 /// and `log10_threshold`: Holm's correction, the best profile, and whether it marked the text. A
 /// verdict other than Marked is left to the caller.
 void correct(Detection& detection);
+
+/// Ranks a key's log10 p among those of decoy keys, which may be none.
+DecoyRank rank_among(double log10_p, std::vector<double> decoys);
 
 }  // namespace countermark::detect

@@ -36,13 +36,6 @@ struct Candidate {
   }
 };
 
-void require_prompt(const Profile& profile, std::span<const TokenId> prompt) {
-  if (const auto bad = profiles::first_out_of_range(profile, prompt); bad < prompt.size()) {
-    fail(ErrorCode::TokenOutOfRange, "token ", bad, " of the prompt is ", prompt[bad],
-         ", but profile \"", profile.id(), "\" has ids 0..", profiles::id_limit(profile) - 1);
-  }
-}
-
 std::vector<std::string> all_ids(const KeyRing& ring) {
   std::vector<std::string> ids;
   for (const Profile& profile : ring.profiles()) ids.push_back(profile.id());
@@ -107,7 +100,7 @@ Detection Detector::Impl::detect(std::span<const TokenId> tokens, const Asked& a
   for (const Candidate& candidate : candidates) {
     detect::require_text(candidate.profile, tokens);
     if (asked.prompt && candidate.mark.ours() == nullptr) {
-      require_prompt(candidate.profile, *asked.prompt);
+      detect::require_prompt(candidate.profile, *asked.prompt);
     }
   }
   // Regions hold together with everything else that is tried (Bonferroni).
@@ -279,17 +272,12 @@ DecoyRank Detector::rank(std::span<const TokenId> tokens, std::string_view profi
   const auto log10_p_of = [&](const detect::KeyedMark& mark) {
     return detect::examine(mark, {.tokens = tokens, .start = start}, candidate.common()).log10_p;
   };
-  DecoyRank result;
-  result.profile = candidate.profile.id();
-  result.log10_p = log10_p_of(candidate.mark);
+  std::vector<double> log10_p;
   for (std::size_t i = 0; i < decoys; ++i) {
-    result.decoys.push_back(log10_p_of(candidate.mark.decoy(i)));
-    if (result.decoys.back() <= result.log10_p) ++result.rank;
+    log10_p.push_back(log10_p_of(candidate.mark.decoy(i)));
   }
-  const auto count = static_cast<double>(decoys);
-  result.log10_rank_p = std::log10(static_cast<double>(result.rank) / (count + 1.0));
-  const double least = *std::min_element(result.decoys.begin(), result.decoys.end());
-  result.agrees = least + std::log10(count) > -3.0;
+  DecoyRank result = detect::rank_among(log10_p_of(candidate.mark), std::move(log10_p));
+  result.profile = candidate.profile.id();
   return result;
 }
 

@@ -17,6 +17,13 @@ void require_text(const Profile& profile, std::span<const TokenId> tokens) {
   }
 }
 
+void require_prompt(const Profile& profile, std::span<const TokenId> prompt) {
+  if (const auto bad = profiles::first_out_of_range(profile, prompt); bad < prompt.size()) {
+    fail(ErrorCode::TokenOutOfRange, "token ", bad, " of the prompt is ", prompt[bad],
+         ", but profile \"", profile.id(), "\" has ids 0..", profiles::id_limit(profile) - 1);
+  }
+}
+
 std::vector<double> read(const Proxy& proxy, std::size_t tokens) {
   if (proxy.probabilities.size() != tokens) {
     fail(ErrorCode::SizeMismatch, "the text has ", tokens, " tokens, and there are ",

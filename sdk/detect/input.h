@@ -14,6 +14,9 @@ namespace countermark::detect {
 /// Throws Error(EmptyText), or Error(TokenOutOfRange) naming the position.
 void require_text(const Profile& profile, std::span<const TokenId> tokens);
 
+/// Throws Error(TokenOutOfRange); a prompt may be empty.
+void require_prompt(const Profile& profile, std::span<const TokenId> prompt);
+
 /// The probabilities that say something: in (0, 1], or NaN. Throws Error(SizeMismatch) or
 /// Error(InvalidProbability).
 std::vector<double> read(const Proxy& proxy, std::size_t tokens);

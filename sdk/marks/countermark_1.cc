@@ -75,6 +75,15 @@ Countermark1::Countermark1(const keys::Secret& secret, const Countermark1Paramet
       wide_(keys::derive(secret, "wide")),
       accounts_(keys::derive(secret, "accounts")) {}
 
+std::vector<keys::Seed> Countermark1::narrow_seeds(std::span<const keys::Block> contexts) const {
+  std::vector<keys::Seed> seeds(contexts.size());
+  keys::Aes cipher = narrow_;
+  if (!cipher.encrypt(contexts, seeds)) {
+    fail(ErrorCode::CryptoFailure, "OpenSSL refused to encrypt");
+  }
+  return seeds;
+}
+
 keys::Block context_of(std::span<const TokenId> tokens, std::int64_t width) noexcept {
   keys::Block block;
   block.fill(0xFFFFFFFF);

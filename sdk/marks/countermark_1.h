@@ -38,6 +38,12 @@ struct Countermark1Parameters {
     return i < static_cast<std::size_t>(free_prefix);
   }
 
+  /// Whether the narrow layer takes a context with this seed, unless it was used.
+  bool is_narrow(const keys::Seed& seed) const noexcept {
+    const auto route = static_cast<std::int64_t>(seed.k2 >> 48);
+    return free_units <= route && route < free_units + narrow_units;
+  }
+
   /// Throws Error(InvalidOption) naming the first parameter out of range.
   void validate() const;
 
@@ -87,6 +93,9 @@ class Countermark1 {
   const Countermark1Parameters& parameters() const noexcept { return parameters_; }
   keys::AccountKey account_key(std::uint64_t account) const { return account_keys().of(account); }
   keys::AccountKeys account_keys() const { return keys::AccountKeys(accounts_); }
+
+  /// The seeds of narrow contexts, whatever their route. Throws Error(CryptoFailure).
+  std::vector<keys::Seed> narrow_seeds(std::span<const keys::Block> contexts) const;
 
  private:
   friend class Walk;

@@ -642,6 +642,9 @@ class AccountCandidate:
         With a proxy it is the likelihood's.
         """
     @property
+    def log10_p_adjusted(self) -> float:
+        """After the share of the test and all that were searched."""
+    @property
     def log10_e(self) -> float:
         """Of this account alone."""
     @property
@@ -720,7 +723,7 @@ class Trace:
         """The narrow layer."""
     @property
     def log10_p_combined(self) -> float:
-        """Narrow layer and wide layer under the best account, corrected for the search: "ours"."""
+        """Both layers, the wide one under the best hypothesis, corrected for the search: "ours"."""
     @property
     def tokens_to_decide(self) -> int | None:
         """About how many tokens more would do; 0 unless insufficient, None where none would."""
@@ -816,6 +819,9 @@ class ScreenedText:
     @property
     def scored(self) -> int:
         """Wide positions that no earlier text had with the same token."""
+    @property
+    def is_evidence(self) -> bool:
+        """Whether any account's evidence will name it."""
 
 class TextEvidence:
     """One text's part in the evidence against an account."""
@@ -919,6 +925,71 @@ def plan_accounts(
     show it (``ProfileResult.score / scored``).
     """
 
+class DistillationResult:
+    """What a suspect's answers or predictions say."""
+
+    @property
+    def log10_p(self) -> float:
+        """Of "the suspect is independent of the key"."""
+    @property
+    def log10_e(self) -> float:
+        """The e-value of the same."""
+    @property
+    def texts(self) -> int:
+        """Answers and readings."""
+    @property
+    def positions(self) -> int:
+        """Their positions that count."""
+    @property
+    def scored(self) -> int:
+        """Pairs of context and token under this key's narrow layer."""
+    @property
+    def decoys(self) -> npt.NDArray[np.float64]:
+        """log10 p [decoys] of keys that marked nothing."""
+    @property
+    def decoy_rank(self) -> int:
+        """1 where no decoy has as small a p-value."""
+    @property
+    def log10_rank_p(self) -> float:
+        """log10 of rank / (decoys + 1): a p-value that assumes nothing of the suspect."""
+    @property
+    def decoys_agree(self) -> bool:
+        """False where the decoys' own p-values are too small for chance."""
+
+class DistillationTest:
+    """Tests whether a model has learned the choices of a profile's narrow layer.
+
+    Belongs to one thread at a time.
+    """
+
+    def __init__(
+        self,
+        ring: KeyRing,
+        profile: str,
+        *,
+        weights: Literal["equal", "log", "reference"] = "log",
+        decoys: int = 99,
+        threads: int = 0,
+    ) -> None:
+        """Test a profile of countermark/1 that has a narrow layer.
+
+        ``weights``, what a pair of context and token counts for that occurred n times: 1, ln(1 +
+        n), or its excess over reference texts. Fix them before looking. ``decoys`` keys, at most
+        100,000, are tested beside the real one.
+        """
+    def add_answer(self, prompt_ids: _TokenIds, answer_ids: _TokenIds) -> None:
+        """Add an answer of a closed model; what the prompt goes on from is left out."""
+    def add_reading(self, token_ids: _TokenIds, probabilities: Any) -> None:
+        """Add an open model's predictions for each token of a text, given those before it.
+
+        ``probabilities`` as :mod:`countermark.models` describes a proxy's output: dense
+        [n, vocab], sparse (ids [n, k], probabilities [n, k]), or chunks of either.
+        """
+    def add_reference(self, token_ids: _TokenIds) -> None:
+        """Add text that does not know the key and is like the answers."""
+    def result(self) -> DistillationResult:
+        """Return what is known so far."""
+
 class Replay:
     """A response replayed as its tokens come. Belongs to one thread at a time."""
 
@@ -940,6 +1011,9 @@ class Replay:
         """Take the next tokens [n] with the logits [n, vocab] that they were sampled from."""
     def detection(self) -> Detection:
         """Return what the tokens so far say; safe to ask, and to stop, at any time."""
+
+def _log10_gamma_tail(n: float, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return log10 of the probability that n scores add up to ``sums`` or more by chance."""
 
 def tokenizer_fingerprint(vocabulary: Iterable[tuple[int, bytes | str]]) -> str:
     """XXH3-128 over (id, bytes as the tokenizer stores them), as 32 hex digits."""

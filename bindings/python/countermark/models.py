@@ -69,6 +69,38 @@ def probabilities_of(
     return known, max(0.0, entropy)
 
 
+# Of a dense row the likeliest tokens, which are nearly all of it.
+_MOST_PREDICTED = 64
+
+
+def predictions_of(
+    probabilities: Any, tokens: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the likeliest ids [tokens, k] of each row, -1 where there are fewer, and theirs."""
+    all_ids, all_probabilities = [], []
+    row = 0
+    for ids, chunk in _chunks(probabilities):
+        _check(chunk, row)
+        if ids is None:
+            kept = min(_MOST_PREDICTED, chunk.shape[1])
+            ids = np.argpartition(chunk, chunk.shape[1] - kept, axis=1)[:, -kept:]
+            chunk = np.take_along_axis(chunk, ids, axis=1)
+        all_ids.append(ids.astype(np.int64))
+        all_probabilities.append(chunk.astype(np.float64))
+        row += len(chunk)
+    if row != tokens:
+        raise _wrong_rows(tokens, row)
+    width = max((part.shape[1] for part in all_ids), default=0)
+    joined_ids = np.full((tokens, width), -1, dtype=np.int64)
+    joined = np.zeros((tokens, width))
+    row = 0
+    for part, chunk in zip(all_ids, all_probabilities, strict=True):
+        rows = slice(row, row + len(part))
+        joined_ids[rows, : part.shape[1]], joined[rows, : part.shape[1]] = part, chunk
+        row += len(part)
+    return joined_ids, joined
+
+
 def replay_with(
     replay: Replay, prompt_ids: Any, token_ids: Any, model: Callable[..., Any]
 ) -> Detection:

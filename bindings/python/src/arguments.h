@@ -59,5 +59,7 @@ class KnownProxy {
 
 /// Adds the tracer and what belongs to it.
 void bind_tracing(py::module_& m);
+/// Adds the test of distillation.
+void bind_distillation(py::module_& m);
 
 }  // namespace countermark::python

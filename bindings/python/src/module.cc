@@ -14,6 +14,7 @@
 #include "arguments.h"
 #include "buffers.h"
 #include "countermark/countermark.h"
+#include "stats/gamma_tail.h"
 
 namespace countermark::python {
 namespace {
@@ -977,6 +978,14 @@ PYBIND11_MODULE(_core, m) {
   bind_sampling(m);
   bind_detection(m);
   bind_tracing(m);
+  bind_distillation(m);
+  // For plots.
+  m.def(
+      "_log10_gamma_tail",
+      [](double n, const py::array_t<double>& sums) {
+        return py::vectorize([n](double sum) { return stats::log10_gamma_tail(n, sum); })(sums);
+      },
+      "n"_a, "sums"_a);
   m.attr("__version__") = std::string(version());
 }
 

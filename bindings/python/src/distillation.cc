@@ -1,0 +1,117 @@
+// Whether a model was trained on marked answers.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "arguments.h"
+#include "buffers.h"
+#include "countermark/countermark.h"
+
+namespace countermark::python {
+namespace {
+
+using namespace pybind11::literals;
+
+PairWeights weights_of(const std::string& name) {
+  if (name == "equal") return PairWeights::Equal;
+  if (name == "log") return PairWeights::Log;
+  if (name == "reference") return PairWeights::Reference;
+  throw Error(ErrorCode::InvalidOption,
+              text("weights must be \"equal\", \"log\" or \"reference\", got \"", name, "\""));
+}
+
+/// Rows of predictions, asked through countermark.models.
+class Predictions {
+ public:
+  Predictions(const py::object& probabilities, std::size_t tokens) {
+    const py::tuple known =
+        py::module_::import("countermark.models").attr("predictions_of")(probabilities, tokens);
+    const auto ids = known[0].cast<py::array_t<std::int64_t, py::array::c_style>>();
+    const auto values = known[1].cast<py::array_t<double, py::array::c_style>>();
+    const auto width = static_cast<std::size_t>(ids.shape(1));
+    all_.reserve(tokens * width);
+    for (std::size_t i = 0; i < tokens; ++i) {
+      const std::size_t begin = all_.size();
+      for (std::size_t k = i * width; k < (i + 1) * width; ++k) {
+        if (ids.data()[k] == -1) continue;
+        const bool fits = ids.data()[k] >= std::numeric_limits<TokenId>::min() &&
+                          ids.data()[k] <= std::numeric_limits<TokenId>::max();
+        // Out of range either way: the library says so.
+        all_.push_back(
+            {fits ? static_cast<TokenId>(ids.data()[k]) : std::numeric_limits<TokenId>::min(),
+             values.data()[k]});
+      }
+      rows_.push_back(std::span(all_).subspan(begin));
+    }
+  }
+  Predictions(const Predictions&) = delete;
+  Predictions& operator=(const Predictions&) = delete;
+
+  std::span<const std::span<const TokenProbability>> rows() const noexcept { return rows_; }
+
+ private:
+  std::vector<TokenProbability> all_;
+  std::vector<std::span<const TokenProbability>> rows_;
+};
+
+}  // namespace
+
+void bind_distillation(py::module_& m) {
+  py::class_<DistillationResult>(m, "DistillationResult")
+      .def_readonly("log10_p", &DistillationResult::log10_p)
+      .def_readonly("log10_e", &DistillationResult::log10_e)
+      .def_readonly("texts", &DistillationResult::texts)
+      .def_readonly("positions", &DistillationResult::positions)
+      .def_readonly("scored", &DistillationResult::scored)
+      .def_property_readonly("decoys",
+                             [](const DistillationResult& r) { return as_doubles(r.decoys); })
+      .def_readonly("decoy_rank", &DistillationResult::decoy_rank)
+      .def_readonly("log10_rank_p", &DistillationResult::log10_rank_p)
+      .def_readonly("decoys_agree", &DistillationResult::decoys_agree)
+      .def("__repr__", [](const DistillationResult& r) {
+        return text("<DistillationResult log10_p=", r.log10_p, " scored=", r.scored, ">");
+      });
+
+  const DistillationOptions defaults;
+  py::class_<DistillationTest>(m, "DistillationTest")
+      .def(py::init([](const KeyRing& ring, const std::string& profile, const std::string& weights,
+                       std::size_t decoys, unsigned threads) {
+             return DistillationTest(
+                 ring, profile,
+                 {.weights = weights_of(weights), .decoys = decoys, .threads = threads});
+           }),
+           "ring"_a, "profile"_a, py::kw_only(), "weights"_a = "log", "decoys"_a = defaults.decoys,
+           "threads"_a = defaults.threads)
+      .def(
+          "add_answer",
+          [](DistillationTest& self, py::handle prompt_ids, py::handle answer_ids) {
+            const TokenIds prompt(prompt_ids, "prompt_ids"), answer(answer_ids, "answer_ids");
+            self.add_answer(prompt.ids(), answer.ids());
+          },
+          "prompt_ids"_a, "answer_ids"_a)
+      .def(
+          "add_reading",
+          [](DistillationTest& self, py::handle token_ids, const py::object& probabilities) {
+            const TokenIds ids(token_ids, "token_ids");
+            const Predictions predictions(probabilities, ids.ids().size());
+            self.add_reading(ids.ids(), predictions.rows());
+          },
+          "token_ids"_a, "probabilities"_a)
+      .def(
+          "add_reference",
+          [](DistillationTest& self, py::handle token_ids) {
+            self.add_reference(TokenIds(token_ids, "token_ids").ids());
+          },
+          "token_ids"_a)
+      .def("result", &DistillationTest::result, py::call_guard<py::gil_scoped_release>())
+      .def("__repr__", [](const DistillationTest&) { return "<DistillationTest>"; });
+}
+
+}  // namespace countermark::python

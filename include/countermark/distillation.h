@@ -1,0 +1,103 @@
+// Whether a model was trained on marked answers.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "countermark/export.h"
+#include "countermark/key_ring.h"
+#include "countermark/token.h"
+
+namespace countermark {
+
+/// What a pair of context and token counts for: from how often the suspect shows it, never from the
+/// key. Which weights decide the power, not the validity; fix them before looking.
+enum class PairWeights {
+  /// 1 for each pair that occurred.
+  Equal,
+  /// ln(1 + n) for one that occurred n times.
+  Log,
+  /// By how much it occurred more often than in the reference texts: popularity cancels. Pairs that
+  /// occurred there and not in the answers count too, against.
+  Reference,
+};
+
+struct DistillationOptions {
+  PairWeights weights = PairWeights::Log;
+  /// Keys derived from the secret that marked nothing, tested beside it; at most 100,000.
+  std::size_t decoys = 99;
+  /// 0: one for each core.
+  unsigned threads = 0;
+};
+
+/// A token that a model holds possible.
+struct TokenProbability {
+  TokenId token = 0;
+  double probability = 0.0;
+};
+
+/// What a suspect's answers or predictions say.
+struct DistillationResult {
+  /// Of "the suspect is independent of the key". In log10.
+  double log10_p = 0.0;
+  double log10_e = 0.0;
+  /// Answers and readings, and their positions that count.
+  std::size_t texts = 0, positions = 0;
+  /// Pairs of context and token under this key's narrow layer.
+  std::size_t scored = 0;
+  /// log10 p of each decoy.
+  std::vector<double> decoys;
+  /// 1 where no decoy has as small a p-value.
+  std::size_t decoy_rank = 1;
+  /// log10 of rank / (decoys + 1): a p-value that assumes nothing but that the keys were drawn
+  /// alike.
+  double log10_rank_p = 0.0;
+  /// False where the decoys' own p-values are too small for chance (a corrected p of 10^-3).
+  bool decoys_agree = true;
+};
+
+/// Tests whether a model has learned the choices of a profile's narrow layer ("radioactivity"):
+/// the statistic is the weighted sum of the scores -ln(1 - U) of all pairs of context and token
+/// that it shows, each once, under an exact null. docs/distillation.md.
+///
+/// Not thread-safe while texts are added; result() is const.
+class COUNTERMARK_API DistillationTest {
+ public:
+  /// Throws Error(UnknownProfile), Error(UnknownMark) where the profile's mark is another engine's,
+  /// or Error(InvalidOption) where it has no narrow layer or an option is out of range.
+  DistillationTest(const KeyRing& ring, std::string_view profile_id,
+                   const DistillationOptions& options = {});
+
+  /// An answer of a closed model. Contexts that the prompt goes on from are left out: a model
+  /// copies its prompt, which may be marked itself. Throws Error(EmptyText) or
+  /// Error(TokenOutOfRange), and then nothing has changed.
+  void add_answer(std::span<const TokenId> prompt, std::span<const TokenId> answer);
+
+  /// An open model's predictions for a text: `rows[i]` are those for token i given the tokens
+  /// before it, the likely ones. A context that occurred before in the text is left out. Throws
+  /// also Error(SizeMismatch) or Error(InvalidProbability).
+  void add_reading(std::span<const TokenId> tokens,
+                   std::span<const std::span<const TokenProbability>> rows);
+
+  /// Text that does not know the key and is like the answers, for PairWeights::Reference: those of
+  /// another model to the same prompts, at best.
+  void add_reference(std::span<const TokenId> tokens);
+
+  /// What is known so far. With PairWeights::Reference throws Error(EmptyText) where there is no
+  /// reference.
+  DistillationResult result() const;
+
+  DistillationTest(DistillationTest&&) noexcept;
+  DistillationTest& operator=(DistillationTest&&) noexcept;
+  ~DistillationTest();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace countermark

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import countermark as cm
+
+VOCAB = 60
+
+
+@pytest.fixture(scope="module")
+def ring() -> cm.KeyRing:
+    ring = cm.KeyRing.generate()
+    ring.import_secret("prod", bytes(range(32)), purpose="distillation", free_prefix=0)
+    ring.create_profile("wide", purpose="provenance")
+    return ring
+
+
+def marked(ring: cm.KeyRing, tokens: int, seed: int) -> npt.NDArray[np.int32]:
+    random = np.random.default_rng(seed)
+    response = cm.Sampler(ring, "prod").sequence(seed=seed)
+    for _ in range(tokens):
+        response.sample(random.normal(0, 1, VOCAB).astype(np.float32))
+    return response.tokens
+
+
+@pytest.mark.parametrize("weights", ["equal", "log", "reference"])
+def test_answers_that_know_the_key(ring: cm.KeyRing, weights: Any) -> None:
+    random = np.random.default_rng(0)
+    guilty = cm.DistillationTest(ring, "prod", weights=weights, decoys=19)
+    innocent = cm.DistillationTest(ring, "prod", weights=weights, decoys=19)
+    for n in range(10):
+        guilty.add_answer([], marked(ring, 100, n))
+        innocent.add_answer([1, 2, 3], random.integers(0, VOCAB, 100))
+        for test in (guilty, innocent):
+            test.add_reference(random.integers(0, VOCAB, 100))
+    found = guilty.result()
+    assert found.log10_p < -20
+    assert found.log10_e > 10
+    assert found.texts == 10
+    assert found.positions == 980
+    assert 500 < found.scored <= 980 + 980
+    assert found.decoys.shape == (19,)
+    assert found.decoy_rank == 1
+    assert found.log10_rank_p == pytest.approx(np.log10(1 / 20))
+    assert found.decoys_agree
+    assert "log10_p=-" in repr(found)
+    nothing = innocent.result()
+    assert nothing.log10_p > -3
+    assert nothing.log10_e < 2
+
+
+def test_a_prompt_that_is_repeated_does_not_count(ring: cm.KeyRing) -> None:
+    test = cm.DistillationTest(ring, "prod", decoys=0)
+    text = marked(ring, 100, 1)
+    test.add_answer(text, text)
+    assert test.result().positions == 0
+    assert test.result().log10_p == 0
+
+
+def test_readings_dense_sparse_and_in_chunks(ring: cm.KeyRing) -> None:
+    random = np.random.default_rng(3)
+    text = random.integers(0, VOCAB, 60).astype(np.int32)
+    dense = random.dirichlet(np.full(VOCAB, 0.1), 60)
+    order = np.argsort(dense, axis=1)[:, ::-1]
+    results = []
+    for form in (
+        dense,
+        (order, np.take_along_axis(dense, order, 1)),
+        [dense[:10], (order[10:], np.take_along_axis(dense, order, 1)[10:])],
+    ):
+        test = cm.DistillationTest(ring, "prod", decoys=3)
+        test.add_reading(text, form)
+        results.append(test.result())
+    assert results[0].positions == 57  # one context occurs twice
+    assert results[0].scored > 300
+    assert len({(r.scored, round(r.log10_p, 9)) for r in results}) == 1
+
+
+def test_only_the_likeliest_of_a_long_row_count(ring: cm.KeyRing) -> None:
+    big = cm.KeyRing.generate()
+    big.create_profile("prod", purpose="distillation")
+    test = cm.DistillationTest(big, "prod", decoys=0)
+    test.add_reading([1, 2, 3], np.full((3, 500), 1 / 500))
+    assert test.result().scored == 64
+
+
+def test_what_is_wrong_is_told(ring: cm.KeyRing) -> None:
+    with pytest.raises(cm.CountermarkError, match="no narrow layer"):
+        cm.DistillationTest(ring, "wide")
+    with pytest.raises(cm.CountermarkError, match='got "best"'):
+        cm.DistillationTest(ring, "prod", weights="best")  # type: ignore[arg-type]
+    test = cm.DistillationTest(ring, "prod", weights="reference")
+    with pytest.raises(cm.CountermarkError, match="empty"):
+        test.add_answer([], [])
+    with pytest.raises(cm.CountermarkError, match="add_reference"):
+        test.result()
+    with pytest.raises(cm.CountermarkError, match="2 rows for 3 tokens"):
+        test.add_reading([1, 2, 3], np.full((2, VOCAB), 1 / VOCAB))
+    with pytest.raises(cm.CountermarkError, match="softmax"):
+        test.add_reading([1, 2, 3], np.full((3, VOCAB), 2.0))
+    with pytest.raises(cm.CountermarkError, match="predicts token -5"):
+        test.add_reading([1, 2], (np.array([[-5], [1]]), np.array([[0.5], [0.5]])))

@@ -1,0 +1,256 @@
+#include "countermark/distillation.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <random>
+#include <vector>
+
+#include "distill/pair_counts.h"
+#include "distill/weighted_pairs.h"
+#include "marks/countermark_1.h"
+#include "support.h"
+
+using namespace countermark;
+
+namespace {
+
+constexpr std::size_t vocab_size = 40;
+
+KeyRing ring(std::uint64_t n = 1, std::int64_t narrow_units = 65536) {
+  ProfileOptions options = test::marked_options(vocab_size);
+  options.narrow_units = narrow_units;
+  return test::ring_of(options, n);
+}
+
+/// The next token's logits depend on the last token: a language.
+test::Row row_after(TokenId last) {
+  return test::random_row(vocab_size, 77 + static_cast<std::uint64_t>(last));
+}
+
+/// Counts of what followed each pair of tokens in a teacher's answers, and answers of a student
+/// that repeats them.
+class Student {
+ public:
+  void learn(const test::Tokens& answer) {
+    for (std::size_t i = 2; i < answer.size(); ++i) {
+      seen_[{answer[i - 2], answer[i - 1]}].push_back(answer[i]);
+    }
+  }
+  test::Tokens answer(std::size_t size, std::mt19937_64& random) const {
+    test::Tokens tokens = {static_cast<TokenId>(random() % vocab_size),
+                           static_cast<TokenId>(random() % vocab_size)};
+    while (tokens.size() < size) {
+      const auto found = seen_.find({tokens[tokens.size() - 2], tokens.back()});
+      tokens.push_back(found == seen_.end() ? static_cast<TokenId>(random() % vocab_size)
+                                            : found->second[random() % found->second.size()]);
+    }
+    return tokens;
+  }
+
+ private:
+  std::map<std::pair<TokenId, TokenId>, std::vector<TokenId>> seen_;
+};
+
+test::Tokens teacher_answer(const Sampler& sampler, std::uint64_t seed) {
+  Sequence sequence = sampler.sequence({.seed = seed});
+  std::mt19937_64 random(seed);
+  (void)sequence.observe(static_cast<TokenId>(random() % vocab_size));
+  (void)sequence.observe(static_cast<TokenId>(random() % vocab_size));
+  while (sequence.size() < 100) {
+    TokenId token = 0;
+    (void)sequence.sample(row_after(sequence.tokens().back()), {}, token);
+  }
+  return {sequence.tokens().begin(), sequence.tokens().end()};
+}
+
+Student student_of(const KeyRing& keys, std::size_t answers) {
+  const Sampler sampler(keys, "p");
+  Student student;
+  for (std::uint64_t n = 0; n < answers; ++n) student.learn(teacher_answer(sampler, n));
+  return student;
+}
+
+DistillationResult result_for(const KeyRing& keys, const Student& student, PairWeights weights,
+                              std::uint64_t seed = 5) {
+  DistillationTest distillation(keys, "p", {.weights = weights, .decoys = 19});
+  std::mt19937_64 random(seed);
+  for (int i = 0; i < 40; ++i) distillation.add_answer({}, student.answer(100, random));
+  if (weights == PairWeights::Reference) {
+    const Student other = student_of(ring(99), 60);
+    for (int i = 0; i < 60; ++i) distillation.add_reference(other.answer(100, random));
+  }
+  return distillation.result();
+}
+
+keys::Block block_of(TokenId first, TokenId second) {
+  const TokenId context[] = {first, second};
+  return marks::context_of(context, 2);
+}
+
+}  // namespace
+
+TEST_CASE("DistillationTest: a student of marked answers shows it, and one of others does not") {
+  const Student taught = student_of(ring(), 60), other = student_of(ring(2), 60);
+  for (const PairWeights weights : {PairWeights::Equal, PairWeights::Log, PairWeights::Reference}) {
+    CAPTURE(static_cast<int>(weights));
+    const DistillationResult found = result_for(ring(), taught, weights);
+    CHECK(found.log10_p < -10.0);
+    CHECK(found.log10_e > 6.0);
+    CHECK(found.log10_e < -found.log10_p);
+    CHECK(found.texts == 40);
+    CHECK(found.positions == 40 * 98);
+    CHECK(found.scored > 400);
+    CHECK(found.decoys.size() == 19);
+    CHECK(found.decoy_rank == 1);
+    CHECK(found.log10_rank_p == doctest::Approx(std::log10(1.0 / 20.0)));
+    CHECK(found.decoys_agree);
+    const DistillationResult innocent = result_for(ring(), other, weights);
+    CHECK(innocent.log10_p > -3.0);
+    CHECK(innocent.log10_e < 2.0);
+  }
+}
+
+TEST_CASE("DistillationTest: contexts outside the narrow layer do not count") {
+  const KeyRing half = ring(1, 32768);
+  const Student taught = student_of(half, 60);
+  const DistillationResult found = result_for(half, taught, PairWeights::Log);
+  CHECK(found.log10_p < -6.0);
+  const DistillationResult all = result_for(ring(), taught, PairWeights::Log);
+  CHECK(found.positions == all.positions);
+  CHECK(found.scored < 0.6 * static_cast<double>(all.scored));
+  CHECK(found.scored > 0.4 * static_cast<double>(all.scored));
+}
+
+TEST_CASE("DistillationTest: what the prompt goes on from is left out") {
+  const KeyRing keys = ring();
+  const test::Tokens marked = teacher_answer(Sampler(keys, "p"), 1);
+  // A suspect that repeats its prompt.
+  DistillationTest copying(keys, "p", {.decoys = 0});
+  copying.add_answer(marked, marked);
+  CHECK(copying.result().positions == 0);
+  CHECK(copying.result().scored == 0);
+  CHECK(copying.result().log10_p == 0.0);
+  CHECK(copying.result().log10_e == 0.0);
+  DistillationTest free(keys, "p", {.decoys = 0});
+  free.add_answer({}, marked);
+  CHECK(free.result().positions == 98);
+  CHECK(free.result().log10_p < -3.0);
+  // Half a prompt: the other half counts.
+  DistillationTest both(keys, "p", {.decoys = 0});
+  both.add_answer(std::span(marked).first(50), marked);
+  CHECK(both.result().positions > 30);
+  CHECK(both.result().positions <= 50);
+}
+
+TEST_CASE("DistillationTest: an open model's predictions say more than its answers") {
+  const KeyRing keys = ring();
+  const Sampler sampler(keys, "p");
+  // What it holds possible after any context: the token that the mark would draw, a little more.
+  std::vector<TokenProbability> predictions;
+  std::vector<std::span<const TokenProbability>> rows;
+  const test::Tokens text = test::random_tokens(200, vocab_size, 3);
+  predictions.reserve(400);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const std::size_t begin = predictions.size();
+    if (i >= 2) {
+      Sequence sequence =
+          sampler.sequence({.seed = 1, .response_so_far = std::span(text).subspan(i - 2, 2)});
+      TokenId token = 0;
+      REQUIRE(sequence.select(test::Row(vocab_size, 0.0F), {}, token) == ErrorCode::Ok);
+      predictions.push_back({token, 0.1});
+      predictions.push_back({static_cast<TokenId>((token + 7) % 40), 0.05});
+    }
+    rows.push_back(std::span(predictions).subspan(begin));
+  }
+  DistillationTest open(keys, "p", {.decoys = 9});
+  open.add_reading(text, rows);
+  const DistillationResult found = open.result();
+  CHECK(found.log10_p < -10.0);
+  CHECK(found.decoy_rank == 1);
+  // A context counts once in a text.
+  DistillationTest twice(keys, "p", {.decoys = 0});
+  test::Tokens repeated = text;
+  repeated.insert(repeated.end(), text.begin(), text.end());
+  std::vector<std::span<const TokenProbability>> more = rows;
+  more.insert(more.end(), rows.begin(), rows.end());
+  twice.add_reading(repeated, more);
+  CHECK(twice.result().positions <= found.positions + 2);
+}
+
+TEST_CASE("DistillationTest: weights are those of the counts") {
+  distill::PairCounts counts, reference;
+  counts.add(block_of(1, 2), 3, 1.0);
+  counts.add(block_of(1, 2), 3, 2.0);
+  counts.add(block_of(1, 2), 4, 1.0);
+  counts.add(block_of(5, 6), 3, 1.0);
+  const auto weight_of = [](const distill::WeightedPairs& pairs, std::size_t context,
+                            TokenId token) {
+    for (std::size_t k = pairs.begins[context]; k < pairs.begins[context + 1]; ++k) {
+      if (pairs.pairs[k].token == token) return pairs.weights[pairs.pairs[k].weight];
+    }
+    return 0.0;
+  };
+  const auto equal = distill::weigh(counts, reference, PairWeights::Equal);
+  CHECK(equal.weights == std::vector<double>{1.0});
+  CHECK(equal.contexts == std::vector<keys::Block>{block_of(1, 2), block_of(5, 6)});
+  CHECK(equal.squares() == 3.0);
+  const auto log = distill::weigh(counts, reference, PairWeights::Log);
+  CHECK(log.weights.size() == 2);
+  CHECK(weight_of(log, 0, 3) == doctest::Approx(std::log(4.0)).epsilon(1.0 / 256.0));
+  CHECK(weight_of(log, 0, 4) == doctest::Approx(std::log(2.0)).epsilon(1.0 / 256.0));
+  CHECK(weight_of(log, 0, 4) == weight_of(log, 1, 3));
+
+  // In the reference 4 follows (1, 2) nearly always, and 9 sometimes.
+  reference.add(block_of(1, 2), 4, 900.0);
+  reference.add(block_of(1, 2), 9, 100.0);
+  const auto against = distill::weigh(counts, reference, PairWeights::Reference);
+  CHECK(weight_of(against, 0, 3) > 2.5);
+  // 1 - 4 * 0.9, damped; and never seen where 0.4 were expected.
+  CHECK(weight_of(against, 0, 4) == doctest::Approx(-2.6 / 1.9).epsilon(0.02));
+  CHECK(weight_of(against, 0, 9) == doctest::Approx(-0.4 / 1.1).epsilon(0.02));
+}
+
+TEST_CASE("DistillationTest: asks for a profile of ours with a narrow layer, and for texts of it") {
+  KeyRing keys = ring();
+  keys.import_secret("wide", test::secret_bytes(2), {.purpose = Purpose::Provenance});
+  const std::uint64_t engine_key[] = {42};
+  keys.import_engine_key("engine", "vllm/gumbel-1", engine_key);
+  const auto refusal = [&](const char* id, const DistillationOptions& options) {
+    return test::thrown_by([&] { DistillationTest(keys, id, options); });
+  };
+  CHECK(refusal("nobody", {}).code == ErrorCode::UnknownProfile);
+  CHECK(refusal("engine", {}).code == ErrorCode::UnknownMark);
+  CHECK(refusal("wide", {}).names("no narrow layer"));
+  CHECK(refusal("p", {.decoys = 100'001}).names("decoys"));
+
+  DistillationTest distillation(keys, "p", {.weights = PairWeights::Reference});
+  const test::Tokens text = {1, 2, 3, 4}, bad = {1, 2, 40};
+  const auto thrown = [](auto&& call) { return test::thrown_by(call); };
+  CHECK(thrown([&] { distillation.add_answer({}, {}); }).code == ErrorCode::EmptyText);
+  CHECK(thrown([&] { distillation.add_answer({}, bad); }).names("token 2 "));
+  CHECK(thrown([&] { distillation.add_answer(bad, text); }).names("prompt"));
+  CHECK(thrown([&] { distillation.add_reference(bad); }).code == ErrorCode::TokenOutOfRange);
+  std::vector<std::span<const TokenProbability>> rows(3);
+  CHECK(thrown([&] { distillation.add_reading(text, rows); }).code == ErrorCode::SizeMismatch);
+  rows.resize(4);
+  const TokenProbability wrong_token[] = {{40, 0.1}}, wrong[] = {{1, 1.5}}, none[] = {{1, NAN}};
+  rows[3] = wrong_token;
+  CHECK(thrown([&] { distillation.add_reading(text, rows); }).names("row 3 predicts token 40"));
+  rows[3] = wrong;
+  CHECK(thrown([&] { distillation.add_reading(text, rows); }).code ==
+        ErrorCode::InvalidProbability);
+  rows[3] = none;
+  CHECK(thrown([&] { distillation.add_reading(text, rows); }).code ==
+        ErrorCode::InvalidProbability);
+  CHECK(thrown([&] { (void)distillation.result(); }).names("add_reference"));
+  distillation.add_reference(text);
+  const DistillationResult nothing = distillation.result();
+  CHECK(nothing.texts == 0);
+  CHECK(nothing.log10_p == 0.0);
+  CHECK(nothing.decoys == std::vector<double>(99, 0.0));
+  CHECK(nothing.decoy_rank == 100);
+  CHECK(nothing.decoys_agree);
+}
