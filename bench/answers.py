@@ -93,9 +93,15 @@ class Model:
         tokens: int,
         settings: Settings,
         seed: int,
+        accounts: Sequence[int | None] | None = None,
     ) -> Ids:
-        """Return answers [prompts, tokens], each drawn by a sampler of its own."""
-        sequences = [s.sequence(seed=seed * 65536 + i) for i, s in enumerate(samplers)]
+        """Return answers [prompts, tokens], each drawn by a sampler of its own, for an account."""
+        sequences = [
+            s.sequence(account=account, seed=seed * 65536 + i)
+            for i, (s, account) in enumerate(
+                zip(samplers, accounts or [None] * len(samplers), strict=True)
+            )
+        ]
         return self._run(prompts, tokens, _marking(samplers[0], sequences, settings))
 
     def unmarked(

@@ -23,8 +23,8 @@ COUNTERMARK_API std::string to_json(const Detection& detection);
 /// "account", "no_account" or "insufficient".
 COUNTERMARK_API std::string_view verdict_name(TraceVerdict verdict) noexcept;
 
-/// A trace as a JSON object on one line, format `countermark.trace/1`. The text itself is not in
-/// it.
+/// A trace as a JSON object on one line, format `countermark.trace/1`; accounts are strings of
+/// digits, since a double holds no 64 bits. The text itself is not in it.
 COUNTERMARK_API std::string to_json(const Trace& trace);
 
 }  // namespace countermark

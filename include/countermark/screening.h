@@ -26,7 +26,8 @@ struct ScreenedText {
   /// Its number, from 0 in the order of the calls.
   std::size_t text = 0;
   OursEvidence ours;
-  /// Whether all accounts were searched.
+  /// Whether all accounts were searched: not where the narrow layer's p-value is above ours_rate,
+  /// or where earlier texts had all that this one has.
   bool is_searched = false;
   /// Wide positions that no earlier text had with the same token, and that count here.
   std::size_t scored = 0;
@@ -71,8 +72,9 @@ struct ScreeningResult {
 /// are discovered by e-BH, whose false discovery rate holds whatever accounts have to do with each
 /// other (Wang & Ramdas, J. R. Stat. Soc. B 84 (2022) 822-852).
 ///
-/// Takes 40 bytes an account. A Screening belongs to one thread at a time; a search uses the
-/// tracer's threads.
+/// E-values of a text below 10 count as 0. Takes 40 bytes an account, and 16 to 32 for each
+/// position searched. A Screening belongs to one thread at a time; a search uses the tracer's
+/// threads.
 class COUNTERMARK_API Screening {
  public:
   /// Throws Error(InvalidOption).

@@ -31,7 +31,8 @@ enum class TraceVerdict {
   /// None is: the text was marked for no account, or a text of this length that had been marked for
   /// one of those searched would as likely as not have shown it.
   NoAccount,
-  /// None is, and the text is too short, or of too little entropy, to expect that.
+  /// None is, and the text is too short, or of too little entropy, to expect that; or an account is
+  /// too high for chance and does not stand out from the next one.
   Insufficient,
 };
 
@@ -110,14 +111,14 @@ struct Trace {
   /// e-value itself, also for texts marked for somebody else.
   double log10_e = 0.0;
   /// log10 of the p-value of the best account that is not accused, less that of the last one that
-  /// is (or of the best, where none is).
+  /// is (or of the best, where none is); where parts of the text alone accuse, the least of theirs.
   double log10_gap = 0.0;
   /// Positions of the wide layer.
   std::size_t scored = 0;
   /// Accounts searched, and "no account".
   std::size_t tested = 0;
-  /// The best of them, best first; "no account" is always among them, last if it is not one of the
-  /// best.
+  /// The best of them, best first, and whoever else is accused; "no account" is always among them,
+  /// last if it is not one of the best.
   std::vector<AccountCandidate> candidates;
   /// The parts that were marked for the accused, in the order of the text; only where nothing is
   /// assumed of the start.
@@ -130,10 +131,11 @@ struct Trace {
   /// Narrow layer and wide layer under the best hypothesis together, corrected for the search: says
   /// "ours", with more power than the narrow layer alone.
   double log10_p_combined = 0.0;
-  /// Scores of the tokens of the wide layer under candidates.front(); NaN elsewhere.
+  /// Scores of the tokens of the wide layer under `account` or, where none is accused, under
+  /// candidates.front(); NaN elsewhere.
   std::vector<double> token_scores;
   /// About how many tokens more of the same kind would show an account as likely as not; 0 unless
-  /// insufficient, and without a number where no length would do.
+  /// insufficient, and without a number where no length would do or the gap is missing.
   std::optional<std::size_t> tokens_to_decide = 0;
   /// log10 of the rate asked for.
   double log10_threshold = 0.0;
@@ -142,18 +144,21 @@ struct Trace {
 /// Searches the accounts of one profile. Immutable and thread-safe; copies share their state.
 class COUNTERMARK_API Tracer {
  public:
-  /// `accounts` are the ids that were given to Sampler::sequence, in any order; they are copied.
+  /// `accounts` are the ids that were given to Sampler::sequence, each once, in any order (in
+  /// ascending order it takes less time to see that none occurs twice); they are copied.
   ///
   /// Throws Error(UnknownProfile), Error(AccountMismatch) where the profile has no accounts, and so
   /// does not trace, Error(InvalidOption) where there is none or an option is out of range,
-  /// Error(InvalidAccounts) where the index is not that of these accounts, Error(FileFailure) or
+  /// Error(InvalidAccounts) where an account occurs twice or the index is not that of these
+  /// accounts, Error(FileFailure) or
   /// Error(ReadableByOthers).
   Tracer(const KeyRing& ring, std::string_view profile_id, std::span<const std::uint64_t> accounts,
          const TracerOptions& options = {});
 
   /// Searches for the account that `tokens` were marked for. The innocent account's null is
   /// independence of its own key: it holds whoever wrote the text, and for whomever else it was
-  /// marked. Time O(accounts x wide positions), memory O(tokens) and a little for each thread.
+  /// marked. Time O(accounts x wide positions); memory O(tokens), and where parts are looked for
+  /// 64 bytes a token for each thread.
   ///
   /// Throws Error(EmptyText), Error(TokenOutOfRange), or Error(InvalidAccounts) where an
   /// account found has another key than the index says.

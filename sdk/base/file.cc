@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,9 +35,9 @@ void examine(int descriptor, const std::filesystem::path& path, bool private_onl
   if (!S_ISREG(status.st_mode)) {
     fail(ErrorCode::FileFailure, "cannot read ", path.string(), ": it is not a regular file");
   }
-  if (private_only && (status.st_mode & (S_IRGRP | S_IROTH)) != 0) {
-    fail(ErrorCode::ReadableByOthers, path.string(), " can be read by other users (mode 0",
-         std::oct, status.st_mode & 0777,
+  if (private_only && (status.st_mode & (S_IRGRP | S_IROTH | S_IWGRP | S_IWOTH)) != 0) {
+    fail(ErrorCode::ReadableByOthers, path.string(),
+         " can be read or changed by other users (mode 0", std::oct, status.st_mode & 0777,
          "): run chmod 600 on it, or allow it explicitly (option, or "
          "COUNTERMARK_ALLOW_READABLE_KEYS=1) where the platform mounts secrets so");
   }
@@ -110,6 +111,12 @@ void File::write(std::size_t from, std::span<const std::uint8_t> bytes) {
     if (put < 0) fail_file("write", path_, errno);
     done += static_cast<std::size_t>(put);
   }
+}
+
+void File::lock() {
+  if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+  if (errno != EWOULDBLOCK) fail_file("lock", path_, errno);
+  fail(ErrorCode::FileFailure, path_.string(), " is being written by another process");
 }
 
 void File::truncate(std::size_t size) {

@@ -16,7 +16,7 @@ namespace countermark::base {
 class File {
  public:
   /// For reading. With `private_only`, throws Error(ReadableByOthers) where the group or others may
-  /// read it. Throws Error(FileFailure).
+  /// read or write it. Throws Error(FileFailure).
   static File open(const std::filesystem::path& path, bool private_only);
   /// The same for reading and writing.
   static File open_to_write(const std::filesystem::path& path, bool private_only);
@@ -33,6 +33,8 @@ class File {
   std::size_t read(std::size_t from, std::span<std::uint8_t> bytes) const;
   void write(std::size_t from, std::span<const std::uint8_t> bytes);
   void truncate(std::size_t size);
+  /// Until it is closed; against those who lock it too, and without waiting for them.
+  void lock();
   /// Returns when everything has reached the disk.
   void sync();
 

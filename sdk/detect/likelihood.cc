@@ -169,6 +169,7 @@ LikelihoodTest::LikelihoodTest(std::span<const double> probabilities, std::optio
     for (const double log_ratio : group.log_ratios) {
       group.steps.push_back(std::lround(log_ratio / step_));
     }
+    terms_.push_back(null_of(group.steps, group.count));
   }
 }
 
@@ -186,9 +187,7 @@ std::span<const std::int64_t> LikelihoodTest::steps(std::size_t i) const noexcep
 }
 
 double LikelihoodTest::log10_tail(std::int64_t statistic) const {
-  std::vector<stats::LatticeTerms> terms;
-  for (const Group& group : groups_) terms.push_back(null_of(group.steps, group.count));
-  return stats::log10_lattice_tail(terms, statistic);
+  return stats::log10_lattice_tail(terms_, statistic);
 }
 
 double LikelihoodTest::expected_log10_e() const {

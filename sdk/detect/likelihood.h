@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "stats/lattice_tail.h"
+
 namespace countermark::detect {
 
 /// The likelihood ratio of one token, marked to unmarked: if a token of probability p was selected,
@@ -60,6 +62,8 @@ class LikelihoodTest {
   std::size_t scored_ = 0;
   double step_;
   std::vector<Group> groups_;
+  /// The groups' nulls.
+  std::vector<stats::LatticeTerms> terms_;
   /// Of each token.
   std::vector<std::size_t> group_of_;
 };

@@ -135,10 +135,21 @@ std::string_view verdict_name(TraceVerdict verdict) noexcept {
   return "insufficient";
 }
 
+namespace {
+
+/// As text: many readers of JSON take numbers for doubles, and an id for another one.
+base::Json id_text(const std::optional<std::uint64_t>& account) {
+  return account ? base::Json(std::to_string(*account)) : base::Json();
+}
+
+}  // namespace
+
 std::string to_json(const Trace& trace) {
+  base::Json accused = base::Json::array();
+  for (const std::uint64_t account : trace.accused) accused.push_back(id_text(account));
   base::Json candidates = base::Json::array();
   for (const AccountCandidate& candidate : trace.candidates) {
-    candidates.push_back({{"account", or_null(candidate.account)},
+    candidates.push_back({{"account", id_text(candidate.account)},
                           {"is_accused", candidate.is_accused},
                           {"log10_p", candidate.log10_p},
                           {"log10_p_adjusted", candidate.log10_p_adjusted},
@@ -149,7 +160,7 @@ std::string to_json(const Trace& trace) {
   }
   base::Json regions = base::Json::array();
   for (const TracedRegion& region : trace.regions) {
-    regions.push_back({{"account", region.account},
+    regions.push_back({{"account", id_text(region.account)},
                        {"tokens", {region.begin, region.end}},
                        {"characters", or_null(region.characters)},
                        {"scored", region.scored},
@@ -159,8 +170,8 @@ std::string to_json(const Trace& trace) {
   }
   const base::Json json = {{"format", "countermark.trace/1"},
                            {"verdict", verdict_name(trace.verdict)},
-                           {"account", or_null(trace.account)},
-                           {"accused", trace.accused},
+                           {"account", id_text(trace.account)},
+                           {"accused", std::move(accused)},
                            {"log10_p", trace.log10_p},
                            {"log10_e", trace.log10_e},
                            {"log10_gap", trace.log10_gap},

@@ -162,6 +162,7 @@ std::size_t write_index(const std::filesystem::path& path, const std::string& ke
     return accounts.size();
   }
   base::File file = base::File::open_to_write(path, private_only);
+  file.lock();
   std::array<std::uint8_t, header_size> header = {};
   check_header(path, std::span(header).first(file.read(0, header)), key_id);
   // A crash while appending may have left a part of a key.
@@ -175,7 +176,7 @@ std::size_t write_index(const std::filesystem::path& path, const std::string& ke
     file.read(header_size + i * key_size, bytes);
     return load(bytes.data());
   });
-  file.truncate(header_size + count * key_size);
+  if ((file.size() - header_size) % key_size != 0) file.truncate(header_size + count * key_size);
   append(file, mark, accounts, count, workers, progress);
   file.sync();
   return accounts.size() - count;

@@ -25,6 +25,9 @@ std::vector<AccountPlan> plan_accounts(std::span<const std::int64_t> narrow_unit
   if (options.accounts < 1) {
     fail(ErrorCode::InvalidOption, "accounts must be 1 or more, got ", options.accounts);
   }
+  if (options.free_prefix > 65536) {
+    fail(ErrorCode::InvalidOption, "free_prefix must be in 0..65536, got ", options.free_prefix);
+  }
   if (!(options.marked_score > 1.0 && options.marked_score < HUGE_VAL)) {
     fail(ErrorCode::InvalidOption, "marked_score must be above 1 and finite, got ",
          options.marked_score, " (1 is what unmarked tokens score)");

@@ -189,8 +189,12 @@ ScreenedText Screening::add(std::span<const TokenId> tokens, Start start) {
   if (screened.is_searched) {
     const trace::WideLayer layer = impl_->fresh(trace::wide_layer_of(mark, tokens));
     screened.scored = layer.size();
-    screened.is_evidence = impl_->take(impl_->search(layer, start), layer);
-    ++impl_->searched;
+    // A copy says nothing.
+    screened.is_searched = layer.size() > 0;
+    if (screened.is_searched) {
+      screened.is_evidence = impl_->take(impl_->search(layer, start), layer);
+      ++impl_->searched;
+    }
   }
   ++impl_->texts;
   return screened;

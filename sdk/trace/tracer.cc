@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -29,6 +30,7 @@ constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 /// Accounts that get a second look, at least: more than are told, since the search ranks them to
 /// 0.01 of a bit.
 constexpr std::size_t least_shortlist = 64;
+constexpr std::size_t least_likely_shortlist = 12;
 
 void check(const TracerOptions& options) {
   if (!(options.least_gap >= 1.0 && options.least_gap <= 1e300)) {
@@ -40,10 +42,23 @@ void check(const TracerOptions& options) {
   }
 }
 
+/// Some, each once: an account that occurs twice would be its own rival, and two discoveries.
 void require_accounts(std::span<const std::uint64_t> accounts) {
   if (accounts.empty()) {
     fail(ErrorCode::InvalidOption, "accounts is empty: there is no account to search");
   }
+  if (std::adjacent_find(accounts.begin(), accounts.end(), std::greater_equal()) ==
+      accounts.end()) {
+    return;  // in ascending order
+  }
+  std::vector<std::uint64_t> sorted(accounts.begin(), accounts.end());
+  std::sort(sorted.begin(), sorted.end());
+  const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+  if (twice == sorted.end()) return;
+  const auto first = std::find(accounts.begin(), accounts.end(), *twice);
+  const auto second = std::find(first + 1, accounts.end(), *twice);
+  fail(ErrorCode::InvalidAccounts, "account ", *twice, " occurs twice, in rows ",
+       first - accounts.begin(), " and ", second - accounts.begin());
 }
 
 /// The lengths that detect::scan() tries, in whole blocks. A window is of interest where its
@@ -64,6 +79,17 @@ std::vector<trace::WindowLength> window_lengths(std::size_t positions, double lo
         stats::inverse_log10_gamma_tail(static_cast<double>(length.blocks * block), log10_p);
   }
   return lengths;
+}
+
+void rank(std::vector<AccountCandidate>& candidates) {
+  std::stable_sort(
+      candidates.begin(), candidates.end(),
+      [](const AccountCandidate& a, const AccountCandidate& b) { return a.log10_p < b.log10_p; });
+}
+
+bool has(std::span<const AccountCandidate> candidates, std::uint64_t account) {
+  return std::any_of(candidates.begin(), candidates.end(),
+                     [&](const AccountCandidate& c) { return c.account == account; });
 }
 
 /// log10 of the p-value of some positions under one key, the sum alone.
@@ -144,34 +170,28 @@ void Tracer::Impl::find_best(Work& work) const {
   std::vector<trace::WindowLength> windows;
   if (work.scans) windows = window_lengths(positions, bar);
   const auto weights = work.weighing->weights();
-  trace::Shortlist shortlist =
-      trace::search({.layer = work.wide,
-                     .weights = weights,
-                     .windows = windows,
-                     .best = std::max(work.weighing->has_likelihood() ? 0 : least_shortlist,
-                                      options.candidates + 2)},
-                    keys, workers, options.progress);
-  for (const std::size_t row : shortlist.best) {
-    work.ranked.push_back(work.weighing->weigh(accounts[row], key_of(row)));
+  // The likelihood ranks exactly, and takes longer to look twice.
+  const std::size_t least =
+      work.weighing->has_likelihood() ? least_likely_shortlist : least_shortlist;
+  for (std::size_t best = std::max(least, options.candidates + 2);; best *= 2) {
+    trace::Shortlist shortlist =
+        trace::search({.layer = work.wide, .weights = weights, .windows = windows, .best = best},
+                      keys, workers, options.progress);
+    work.windowed = std::move(shortlist.windowed);
+    work.ranked.clear();
+    for (const std::size_t row : shortlist.best) {
+      work.ranked.push_back(work.weighing->weigh(accounts[row], key_of(row)));
+    }
+    rank(work.ranked);
+    // The list must end with somebody who cannot be accused, for the gap.
+    const bool all_reach = work.corrected(work.ranked.back().log10_p) <= log10_threshold;
+    if (!all_reach || work.ranked.size() == accounts.size()) break;
   }
-  std::stable_sort(
-      work.ranked.begin(), work.ranked.end(),
-      [](const AccountCandidate& a, const AccountCandidate& b) { return a.log10_p < b.log10_p; });
-  // An account that was given twice is one.
-  std::vector<AccountCandidate> once;
-  for (const AccountCandidate& candidate : work.ranked) {
-    const bool is_known = std::any_of(once.begin(), once.end(), [&](const AccountCandidate& c) {
-      return c.account == candidate.account;
-    });
-    if (!is_known) once.push_back(candidate);
-  }
-  work.ranked = std::move(once);
   work.nobody = work.weighing->weigh(std::nullopt, std::nullopt);
   for (AccountCandidate& candidate : work.ranked) {
     candidate.log10_p_adjusted = work.corrected(candidate.log10_p);
   }
   work.nobody.log10_p_adjusted = work.corrected(work.nobody.log10_p);
-  work.windowed = std::move(shortlist.windowed);
 
   Trace& trace = work.trace;
   const bool likely = work.weighing->has_likelihood();
@@ -189,11 +209,7 @@ void Tracer::Impl::find_regions(Work& work) const {
   const double price = work.price - std::log10(detect::side_share);
   const auto context = static_cast<std::size_t>(mark.parameters().wide_width);
   double best = unknown;
-  std::vector<std::uint64_t> seen;
   for (const std::size_t row : work.windowed) {
-    const std::uint64_t account = accounts[row];
-    if (std::find(seen.begin(), seen.end(), account) != seen.end()) continue;
-    seen.push_back(account);
     const keys::AccountKey key = key_of(row);
     std::vector<double> rests(work.tokens.size(), unknown);
     const std::vector<double> scored = work.wide.rests(key);
@@ -204,16 +220,22 @@ void Tracer::Impl::find_regions(Work& work) const {
     for (const detect::Window& window : scan.regions) {
       const trace::WideLayer part = work.wide.part(window.begin, window.end);
       const trace::Shortlist others =
-          trace::search({.layer = part, .best = least_shortlist}, keys, workers, {});
+          trace::search({.layer = part, .best = least_shortlist}, keys, workers, options.progress);
       double runner_up = 0.0;
       for (const std::size_t other : others.best) {
-        if (accounts[other] == account) continue;
+        if (other == row) continue;
         runner_up = std::min(runner_up, log10_p_of(part, key_of(other)));
       }
       const double gap = runner_up - log10_p_of(part, key);
       if (gap < std::log10(options.least_gap)) continue;
-      work.trace.regions.push_back({account, window.begin, window.end, std::nullopt, window.scored,
-                                    window.score, std::min(0.0, window.log10_p + price), gap});
+      if (!has(work.ranked, accounts[row])) {
+        work.ranked.push_back(work.weighing->weigh(accounts[row], key));
+        work.ranked.back().log10_p_adjusted = work.corrected(work.ranked.back().log10_p);
+        rank(work.ranked);
+      }
+      work.trace.regions.push_back({accounts[row], window.begin, window.end, std::nullopt,
+                                    window.scored, window.score,
+                                    std::min(0.0, window.log10_p + price), gap});
     }
   }
   work.trace.tests.push_back({Statistic::Scan, detect::side_share, best});
@@ -237,6 +259,12 @@ void Tracer::Impl::accuse(Work& work) const {
       std::find_if_not(work.ranked.begin(), work.ranked.end(), reaches) - work.ranked.begin());
   while (count > 0 && gap_after(count) < std::log10(options.least_gap)) --count;
   trace.log10_gap = gap_after(count);
+  if (count == 0 && !trace.regions.empty()) {
+    trace.log10_gap = HUGE_VAL;
+    for (const TracedRegion& region : trace.regions) {
+      trace.log10_gap = std::min(trace.log10_gap, region.log10_gap);
+    }
+  }
 
   std::vector<std::pair<double, std::uint64_t>> accused;
   for (std::size_t i = 0; i < count; ++i) {
@@ -261,10 +289,12 @@ void Tracer::Impl::accuse(Work& work) const {
     trace.account = trace.accused.front();
   }
 
-  // "No account" takes its place among those told, or the last one.
+  // The best are told, and whoever else is accused; "no account" takes its place among them, or the
+  // last one.
   std::vector<AccountCandidate>& told = trace.candidates;
-  told = work.ranked;
-  told.resize(std::min(told.size(), options.candidates));
+  for (const AccountCandidate& candidate : work.ranked) {
+    if (told.size() < options.candidates || candidate.is_accused) told.push_back(candidate);
+  }
   const auto after = std::find_if(told.begin(), told.end(), [&](const AccountCandidate& c) {
     return c.log10_p > work.nobody.log10_p;
   });
@@ -274,6 +304,11 @@ void Tracer::Impl::accuse(Work& work) const {
 void Tracer::Impl::look_ahead(Work& work) const {
   Trace& trace = work.trace;
   if (trace.verdict == TraceVerdict::Account) return;
+  if (trace.log10_p <= log10_threshold) {
+    // Somebody is too high for chance, and nobody stands out: that is no acquittal.
+    trace.tokens_to_decide.reset();
+    return;
+  }
   if (work.nobody.log10_p_adjusted <= log10_threshold) {
     trace.verdict = TraceVerdict::NoAccount;
     return;
@@ -335,7 +370,8 @@ Trace Tracer::Impl::trace(std::span<const TokenId> tokens, const Proxy* proxy, S
   look_ahead(work);
 
   std::optional<keys::AccountKey> key;
-  if (const auto& account = trace.candidates.front().account) key = mark.account_key(*account);
+  const auto& shown = trace.account ? trace.account : trace.candidates.front().account;
+  if (shown) key = mark.account_key(*shown);
   const std::vector<double> best = work.wide.rests(key);
   trace.token_scores.assign(tokens.size(), unknown);
   for (std::size_t t = 0; t < work.wide.size(); ++t) {

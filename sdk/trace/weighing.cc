@@ -66,11 +66,13 @@ void Weighing::weigh_likelihood(std::span<const double> rests, AccountCandidate&
   const auto log10_p_of = [](const detect::LikelihoodTest& test, std::span<const double> of) {
     return test.scored() == 0 ? 0.0 : test.log10_tail(test.statistic(of));
   };
-  if (start_ != Start::Response) {
+  // Without a position in the free prefix both starts are one.
+  const bool has_prefix = layer_.in_prefix > 0;
+  if (start_ != Start::Response || !has_prefix) {
     candidate.log10_p = log10_p_of(likelihood.whole, rests);
     candidate.log10_e = log10_e_of(rests, probabilities);
   }
-  if (start_ == Start::Unknown || layer_.in_prefix == 0) return;
+  if (start_ == Start::Unknown || !has_prefix) return;
   const double log10_p = log10_p_of(likelihood.response, response_rests);
   const double log10_e = log10_e_of(response_rests, probabilities.subspan(layer_.in_prefix));
   if (start_ == Start::Response) {

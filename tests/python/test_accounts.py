@@ -91,7 +91,8 @@ def test_a_trace_as_json(ring: cm.KeyRing, tracer: cm.Tracer) -> None:
     found = json.loads(trace.to_json())
     assert found["format"] == "countermark.trace/1"
     assert found["verdict"] == "account"
-    assert found["account"] == GUILTY
+    assert found["account"] == str(GUILTY)
+    assert found["accused"] == [str(GUILTY)]
     assert found["log10_p"] == pytest.approx(trace.log10_p)
     assert found["tested"] == 2001
     assert len(found["candidates"]) == len(trace.candidates)
@@ -152,6 +153,8 @@ def test_small_and_strided_arrays_are_accounts_too(ring: cm.KeyRing) -> None:
         ([2**64], "got 18446744073709551616"),
         ([1.5], r"got 1\.5"),
         (["a"], "got 'a'"),
+        (5, "got 5"),
+        ([7, 8, 7], "account 7 occurs twice, in rows 0 and 2"),
         (np.array([-1]), "negative"),
         (np.array([1.0]), "float64"),
         (np.array([[1]]), "2 dimensions"),
@@ -289,3 +292,25 @@ def test_a_plan() -> None:
     assert "32768" in repr(half)
     with pytest.raises(cm.CountermarkError, match="marked_score"):
         cm.plan_accounts([1], marked_score=1.0)
+
+
+def test_a_screening_belongs_to_one_call_at_a_time(
+    ring: cm.KeyRing, accounts: npt.NDArray[np.uint64]
+) -> None:
+    text = answer(ring, GUILTY, 80)
+    refusals: list[str] = []
+
+    def progress(done: int, total: int) -> None:
+        for call in (lambda: screening.add(text), lambda: screening.result()):
+            try:
+                call()
+            except cm.CountermarkError as error:
+                refusals.append(error.code)
+
+    screening = cm.Screening(cm.Tracer(ring, "prod", accounts))
+    screening = cm.Screening(cm.Tracer(ring, "prod", accounts, progress=progress))
+    refusals.clear()
+    screening.add(text)
+    assert refusals
+    assert set(refusals) == {"repeated_sequence"}
+    assert screening.result().texts == 1

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "countermark/plan.h"
+#include "detect/scan.h"
 #include "stats/gamma_tail.h"
 #include "support.h"
 #include "trace/search.h"
@@ -216,17 +217,21 @@ TEST_CASE("Tracer: a gap decides beside the p-value") {
         .verdict;
   };
   CHECK(verdict(gap - 0.01) == TraceVerdict::Account);
-  CHECK(verdict(gap + 0.01) != TraceVerdict::Account);
+  // No acquittal either.
+  CHECK(verdict(gap + 0.01) == TraceVerdict::Insufficient);
 }
 
-TEST_CASE("Tracer: an account that is given twice is one, not its own rival") {
+TEST_CASE("Tracer: an account that is given twice is refused, with its rows") {
   const KeyRing keys = ring();
   std::vector<std::uint64_t> ids = accounts(1000);
-  ids.push_back(guilty);
-  const Trace trace = Tracer(keys, "p", ids).trace(text_for(keys, guilty, 300));
-  CHECK(trace.accused == std::vector<std::uint64_t>{guilty});
-  REQUIRE(trace.regions.size() == 1);
-  CHECK(trace.candidates[1].account != guilty);
+  std::reverse(ids.begin(), ids.end());
+  CHECK_NOTHROW(Tracer(keys, "p", ids));
+  ids.push_back(1997);
+  const test::Thrown thrown = test::thrown_by([&] { Tracer(keys, "p", ids); });
+  CHECK(thrown.code == ErrorCode::InvalidAccounts);
+  CHECK(thrown.names("account 1997 occurs twice, in rows 2 and 1000"));
+  const std::vector<std::uint64_t> beside = {1, 2, 2, 3};
+  CHECK(test::thrown_by([&] { Tracer(keys, "p", beside); }).names("rows 1 and 2"));
 }
 
 TEST_CASE("Tracer: sources are told region by region") {
@@ -274,6 +279,49 @@ TEST_CASE("Tracer: a part of little share is found by its region alone") {
   CHECK(trace.regions[0].begin >= 2990);
   CHECK(trace.regions[0].end <= 3260);
   CHECK(trace.tests.size() == 2);
+  // Whoever is accused is told, though the whole text does not show it.
+  const auto found = std::find_if(trace.candidates.begin(), trace.candidates.end(),
+                                  [](const AccountCandidate& c) { return c.account == guilty; });
+  REQUIRE(found != trace.candidates.end());
+  CHECK(found->is_accused);
+  CHECK(found->log10_p_adjusted > -3.0);
+  CHECK(trace.log10_gap == trace.regions[0].log10_gap);
+  // The scores that are shown are theirs, and the p-value of the part is paid for.
+  const Tracer alone(keys, "p", std::vector{guilty});
+  const Trace by_itself = alone.trace(text);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (!std::isnan(trace.token_scores[i])) {
+      CHECK(trace.token_scores[i] == by_itself.token_scores[i]);
+    }
+  }
+  REQUIRE(by_itself.regions.size() == 1);
+  CHECK(trace.regions[0].log10_p ==
+        doctest::Approx(by_itself.regions[0].log10_p + std::log10(1001.0 / 2.0)));
+  std::vector<double> rests;
+  for (const double score : by_itself.token_scores) rests.push_back(std::exp(-score));
+  CHECK(by_itself.regions[0].log10_p ==
+        doctest::Approx(detect::scan(rests, -3.0).log10_p + std::log10(2.0 / 0.05)));
+}
+
+TEST_CASE("Tracer: as many are accused as wrote the text, more than get a first look") {
+  // Of so many tokens that contexts hardly repeat.
+  constexpr std::size_t many = 1000;
+  const KeyRing keys = test::ring_of(test::account_options(many));
+  test::Tokens text;
+  for (std::uint64_t n = 0; n < 70; ++n) {
+    const test::Tokens part =
+        test::marked_tokens(Sampler(keys, "p"), 400, many, {.account = 1000 + n, .seed = n + 1});
+    text.insert(text.end(), part.begin(), part.end());
+  }
+  std::vector<std::vector<std::uint64_t>> accused;
+  for (const std::size_t told : {1, 200}) {
+    const Tracer tracer(keys, "p", accounts(500), {.least_gap = 2.0, .candidates = told});
+    const Trace trace = tracer.trace(text, Start::Unknown);
+    CHECK(trace.candidates.size() == std::max(told, trace.accused.size()) + 1);
+    accused.push_back(trace.accused);
+  }
+  CHECK(accused[0].size() > 64);
+  CHECK(accused[0] == accused[1]);
 }
 
 TEST_CASE("Tracer: a language model's probabilities find what the key alone does not") {
@@ -306,6 +354,9 @@ TEST_CASE("Tracer: a language model's probabilities find what the key alone does
       if (candidate.account) CHECK(candidate.log10_p >= all.candidates.front().log10_p);
     }
   }
+  // Without a free prefix a response may begin anywhere in itself.
+  CHECK(tracer.trace(sequence.tokens(), {probabilities}, Start::Response).candidates[0].log10_p ==
+        tracer.trace(sequence.tokens(), {probabilities}, Start::Unknown).candidates[0].log10_p);
   // Where nothing is known, nothing is found.
   const std::vector<double> unknown(200, std::numeric_limits<double>::quiet_NaN());
   CHECK(tracer.trace(sequence.tokens(), {unknown}, Start::Unknown).log10_p == 0.0);

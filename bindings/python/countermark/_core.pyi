@@ -751,7 +751,7 @@ class Tracer:
         threads: int = 0,
         progress: _Progress | None = None,
     ) -> None:
-        """Search ``accounts``, ids from 0 to 2^64 - 1 in any order.
+        """Search ``accounts``, ids from 0 to 2^64 - 1, each once, in any order.
 
         ``false_accusation_rate`` is the probability, at most, of accusing any account if a text is
         independent of the keys of all; in (0, 0.5]. The p-value of the best account that is not

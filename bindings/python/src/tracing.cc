@@ -51,6 +51,7 @@ class AccountIds {
   }
 
   void convert(py::handle object) {
+    if (!py::isinstance<py::iterable>(object)) throw refusal(object);
     for (const py::handle item : object) {
       try {
         converted_.push_back(
@@ -251,6 +252,31 @@ void bind_tracer(py::module_& m) {
         "threads"_a = AccountIndexOptions{}.threads, "progress"_a = py::none());
 }
 
+/// A screening, and whether a call is inside it: the GIL is released there, and a progress may call
+/// back.
+struct PyScreening {
+  Screening screening;
+  bool busy = false;
+
+  /// Holds it for the length of one call. Made and destroyed with the GIL.
+  class Use {
+   public:
+    explicit Use(PyScreening& screening) : screening_(screening) {
+      if (screening.busy) {
+        throw Error(ErrorCode::RepeatedSequence,
+                    "the screening is in use by another call; it belongs to one at a time");
+      }
+      screening.busy = true;
+    }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+    ~Use() { screening_.busy = false; }
+
+   private:
+    PyScreening& screening_;
+  };
+};
+
 void bind_screening(py::module_& m) {
   py::class_<ScreenedText>(m, "ScreenedText")
       .def_readonly("text", &ScreenedText::text)
@@ -293,24 +319,30 @@ void bind_screening(py::module_& m) {
       });
 
   const ScreeningOptions defaults;
-  py::class_<Screening>(m, "Screening")
+  py::class_<PyScreening>(m, "Screening")
       .def(py::init([](const Tracer& tracer, double false_discovery_rate, double ours_rate) {
-             return Screening(
-                 tracer, {.false_discovery_rate = false_discovery_rate, .ours_rate = ours_rate});
+             return PyScreening{Screening(
+                 tracer, {.false_discovery_rate = false_discovery_rate, .ours_rate = ours_rate})};
            }),
            "tracer"_a, py::kw_only(), "false_discovery_rate"_a = defaults.false_discovery_rate,
            "ours_rate"_a = defaults.ours_rate)
       .def(
           "add",
-          [](Screening& self, py::handle token_ids, const std::optional<std::string>& start) {
+          [](PyScreening& self, py::handle token_ids, const std::optional<std::string>& start) {
             const TokenIds ids(token_ids, "token_ids");
             const Start from = start_of(start);
+            const PyScreening::Use use(self);
             const py::gil_scoped_release release;
-            return self.add(ids.ids(), from);
+            return self.screening.add(ids.ids(), from);
           },
           "token_ids"_a, "start"_a = py::none())
-      .def("result", &Screening::result, py::call_guard<py::gil_scoped_release>())
-      .def("__repr__", [](const Screening&) { return "<Screening>"; });
+      .def("result",
+           [](PyScreening& self) {
+             const PyScreening::Use use(self);
+             const py::gil_scoped_release release;
+             return self.screening.result();
+           })
+      .def("__repr__", [](const PyScreening&) { return "<Screening>"; });
 }
 
 void bind_plan(py::module_& m) {

@@ -34,6 +34,8 @@ def write_evidence(path: Path, result: ScreeningResult, names: Mapping[int, str]
         else:
             with made.open("w", encoding="utf-8", errors="backslashreplace") as lines:
                 for row in _rows(result, names):
+                    # As text: many readers take numbers for doubles, and an id for another one.
+                    row["account"] = str(row["account"])
                     lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 

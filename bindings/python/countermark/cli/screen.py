@@ -207,7 +207,7 @@ def _json(to: Path, result: ScreeningResult, failed: int) -> dict[str, Any]:
         "discovered": result.discovered,
         "log10_e_least": result.log10_e_least,
         "accounts": [
-            {"account": e.account, "log10_e": e.log10_e, "texts": len(e.texts)}
+            {"account": str(e.account), "log10_e": e.log10_e, "texts": len(e.texts)}
             for e in result.accounts[: result.discovered]
         ],
     }

@@ -17,6 +17,8 @@ def trace_headline(trace: Trace) -> str:
     p = f"p = {power_of_ten(trace.log10_p)}, corrected for {accounts_of(trace)}"
     if trace.verdict == "account":
         return f"{_named(trace.accused)}: {p}"
+    if _stand_out(trace):
+        return f"no account stands out: {p}"
     if trace.verdict == "insufficient":
         return f"too short to say: {p}"
     return f"no account: {p}"
@@ -39,14 +41,15 @@ def explain_trace(trace: Trace, changes: Mapping[str, int] | None = None) -> lis
             _where(trace),
             f"{scored}.",
         ]
+    elif _stand_out(trace):
+        lines += [_together(trace), f"{scored}."]
     elif trace.verdict == "insufficient":
         lines += [
             f"{scored}, too few to decide at a rate of {asked} among {searched}: {longer(trace)}.",
-            _together(trace),
         ]
     else:
         lines += [
-            _together(trace) or _unaccounted(trace),
+            _unaccounted(trace),
             f"{scored}. Who wrote the text is another question.",
         ]
     lines += [_ours(trace), explain_form(changes or {}, bool(changes))]
