@@ -1,6 +1,7 @@
 """What an account, or somebody else, can do about whom a text is laid to.
 
-    python bench/forgery.py MODEL_FOLDER TEXT_FOLDER TOKENIZER [--answers 64] [--cache FILE]
+    python bench/forgery.py MODEL_FOLDER TEXT_FOLDER TOKENIZER
+        [--answers 64] [--cache FILE] [--tables retries edits ...]
 
 Texts of 300 tokens, one key, 10^6 accounts searched at a rate of 10^-3, the profile's defaults.
 The attacker has the model itself, unmarked: no better one can be had. It knows the mark but not
@@ -16,10 +17,12 @@ import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import digamma
 from scipy.stats import gamma
 from transformers import LogitsProcessorList, TopPLogitsWarper
 
@@ -49,8 +52,10 @@ ANSWERS_EACH = 4
 TURNS = (1, 5, 10)
 TOTALS = (300, 600, 1200)
 QUOTES = (50, 75, 100, 150, 200)
-BONUSES = (10.0, 1000.0)
+BONUS = 1000.0
 LONGEST_COPIES = (8, 16)
+# How many nats of likelihood an attacker gives for one of expected score.
+EAGERNESS = 2.0
 # Evidence against one account that a search of all can accuse it by, if nothing else is paid for.
 ENOUGH = 9.0
 
@@ -91,21 +96,26 @@ def is_in(values: Codes, table: Codes) -> Flags:
 class Collection:
     """Answers of one account [answers, tokens], as somebody keeps them who knows the mark."""
 
-    def __init__(self, answers: Ids) -> None:
-        self._marked = np.unique(codes(answers[:, FREE_PREFIX - CONTEXT :], CONTEXT + 1))
+    def __init__(self, answers: Ids, log_p: Numbers) -> None:
+        """Take the log-probability of each token, too, that it was drawn with."""
+        marked = codes(answers[:, FREE_PREFIX - CONTEXT :], CONTEXT + 1).ravel()
+        order = np.argsort(marked)
+        self._marked, first = np.unique(marked[order], return_index=True)
+        # A token drawn with probability p has the largest of 1 / p scores, so to speak.
+        least = np.minimum.reduceat(log_p[:, FREE_PREFIX:].ravel()[order], first)
+        self._scores = digamma(np.exp(-least.astype(np.float64)) + 1) + np.euler_gamma
         self._long = {n: np.unique(hashes(answers, n + 1)) for n in LONGEST_COPIES}
         every = codes(answers, CONTEXT + 1)
         places = np.arange(answers.size).reshape(answers.shape)[:, : every.shape[1]]
         order = np.argsort(every, axis=None, kind="stable")
         self._every, self._places = every.ravel()[order], places.ravel()[order]
 
-    def followers(self, context: np.uint64) -> Tokens:
-        """Return the tokens seen after ``context``."""
+    def followers(self, context: np.uint64) -> tuple[Tokens, Numbers]:
+        """Return the tokens seen after ``context``, and what score each is expected to have."""
         first = context << np.uint64(BITS)
         ends = np.array([first, first + np.uint64(1 << BITS)])
         low, high = np.searchsorted(self._marked, ends)
-        tokens: Tokens = (self._marked[low:high] - first).astype(np.int64)
-        return tokens
+        return (self._marked[low:high] - first).astype(np.int64), self._scores[low:high]
 
     def has(self, grams: Codes) -> Flags:
         """Say which tokens were seen after their contexts."""
@@ -291,18 +301,22 @@ class Writer(Model):
         )
 
     @torch.inference_mode()
-    def log_probability(self, texts: Ids, prompt: str = "") -> float:
-        """Return the median over texts of the mean over tokens, in nats, at temperature 1."""
-        means = []
+    def log_probabilities(self, texts: Ids, temperature: float, prompt: str = "") -> Numbers:
+        """Return that of each token [texts, tokens], in nats."""
+        parts = []
         for i in range(0, len(texts), BATCH):
             ids = torch.from_numpy(texts[i : i + BATCH].astype(np.int64))
             prompts = torch.tensor(self.prompt(prompt, len(ids)))
             logits = self.model(torch.cat([prompts, ids], dim=1)).logits.float()
-            logits = logits[:, prompts.shape[1] - 1 : -1]
+            logits = logits[:, prompts.shape[1] - 1 : -1] / temperature
             logits[..., self.forbidden] = -torch.inf
-            rows = torch.log_softmax(logits, dim=-1)
-            means.append(rows.gather(2, ids[..., None])[..., 0].mean(1))
-        return float(torch.cat(means).median())
+            taken = logits.gather(2, ids[..., None])[..., 0]
+            parts.append((taken - logits.logsumexp(-1)).numpy())
+        return np.concatenate(parts)
+
+    def quality(self, texts: Ids, prompt: str = "") -> str:
+        """Return the median over texts of the mean over tokens at temperature 1, as a cell."""
+        return f"{np.median(self.log_probabilities(texts, 1.0, prompt).mean(1)):.2f}"
 
 
 def after_tokens(count: int) -> IsOver:
@@ -323,15 +337,20 @@ def freely(step: Step) -> Ids:
     return step.draw(step.logits)
 
 
-def redrawing(originals: Ids, collection: Collection) -> Choice:
-    """Edit ``originals``: draw anew whatever the collection has in the same context."""
+def redrawing(originals: Ids, collection: Collection, most: float = 1.0) -> Choice:
+    """Edit ``originals``: draw anew whatever the collection has in the same context.
+
+    But only what the model finds a probability of ``most`` in.
+    """
 
     def choose(step: Step) -> Ids:
         original = originals[step.rows, step.place]
         if step.place < FREE_PREFIX:
             return original
         grams = (step.contexts << np.uint64(BITS)) | original.astype(np.uint64)
-        return np.where(collection.has(grams), step.draw(step.logits), original)
+        weights = torch.softmax(step.logits, dim=-1).numpy()
+        unlikely = weights[np.arange(len(original)), original] <= most
+        return np.where(collection.has(grams) & unlikely, step.draw(step.logits), original)
 
     return choose
 
@@ -358,43 +377,66 @@ def replacing_at(originals: Ids, places: Flags) -> Choice:
     return choose
 
 
-def favouring(collection: Collection, bonus: float) -> Choice:
-    """Draw from the model, what the collection has being ``bonus`` times as likely."""
+def favouring(collection: Collection) -> Choice:
+    """Draw from the model, what the collection has being BONUS times as likely."""
 
     def choose(step: Step) -> Ids:
         if step.place >= CONTEXT:
             for row, context in enumerate(step.contexts):
-                step.logits[row, collection.followers(context)] += float(np.log(bonus))
+                tokens, _ = collection.followers(context)
+                step.logits[row, tokens] += float(np.log(BONUS))
         return step.draw(step.logits)
 
     return choose
 
 
-def following(
-    collection: Collection, originals: Ids | None = None, longest: int | None = None
-) -> Choice:
-    """Take the most likely of what the collection has.
+def following(collection: Collection, eagerness: float = 0.0, longest: int | None = None) -> Choice:
+    """Take the best of what the collection has; else draw from the model.
 
-    Else the token of ``originals``, or one drawn from the model. With ``longest``, one of
-    LONGEST_COPIES, no more tokens in a row are those of one answer, but for free prefixes.
+    That is the likeliest, or what has the best of likelihood and expected score, but no token that
+    would repeat a context: nothing is scored twice. With ``longest``, one of LONGEST_COPIES, no
+    more tokens in a row are those of one answer, but for its free prefix.
     """
 
     def choose(step: Step) -> Ids:
         chosen = np.full(len(step.history), -1)
         if step.place >= CONTEXT:
             for row, context in enumerate(step.contexts):
-                tokens = collection.followers(context)
+                tokens, scores = collection.followers(context)
+                barred = repeats(step.history[row], tokens)
                 if longest and step.place >= longest:
                     copied = collection.copies(step.history[row, -longest:], tokens)
                     step.logits[row, tokens[copied]] = -torch.inf
-                    tokens = tokens[~copied]
+                    barred |= copied
+                if not barred.all():
+                    value = step.logits[row, tokens].numpy() + eagerness * scores
+                    chosen[row] = tokens[np.where(barred, -np.inf, value).argmax()]
+        return np.where(chosen >= 0, chosen, step.draw(step.logits))
+
+    return choose
+
+
+def repeats(history: Ids, tokens: Tokens) -> Flags:
+    """Say which ``tokens`` would make a context that ``history`` has already."""
+    new = (codes(history[1 - CONTEXT :], CONTEXT - 1) << np.uint64(BITS)) | tokens.astype(np.uint64)
+    return np.isin(new, codes(history, CONTEXT))
+
+
+def every_fifth(originals: Ids, collection: Collection) -> Choice:
+    """Edit ``originals``: every fifth token becomes the best of what the collection has.
+
+    So each is in a context of the original.
+    """
+
+    def choose(step: Step) -> Ids:
+        chosen: Ids = originals[step.rows, step.place].copy()
+        if step.place % (CONTEXT + 1) == CONTEXT:
+            for row, context in enumerate(step.contexts):
+                tokens, scores = collection.followers(context)
                 if len(tokens):
-                    chosen[row] = tokens[int(step.logits[row, tokens].argmax())]
-        if originals is None:
-            otherwise = step.draw(step.logits)
-        else:
-            otherwise = originals[step.rows, step.place]
-        return np.where(chosen >= 0, chosen, otherwise)
+                    value = step.logits[row, tokens].numpy() + EAGERNESS * scores
+                    chosen[row] = tokens[value.argmax()]
+        return chosen
 
     return choose
 
@@ -414,19 +456,26 @@ class Look:
 class Provider:
     """A key, and all accounts of it."""
 
+    # Searched by all providers, and those for which an innocent account was accused.
+    texts: ClassVar[int] = 0
+    innocents: ClassVar[int] = 0
+
     def __init__(self, model: Model, **parameters: int) -> None:
         ring = profile(model, KEY, accounts=True, **parameters)
         self.sampler = cm.Sampler(ring, "test", threads=1)
         self._tracer = cm.Tracer(ring, "test", np.arange(REGISTERED), threads=1)
         self._detector = cm.Detector(ring)
 
-    def trace(self, text: Ids) -> cm.Trace:
-        """Search all accounts."""
-        return self._tracer.trace(text)
+    def trace(self, text: Ids, guilty: Iterable[int]) -> cm.Trace:
+        """Search all accounts; count a text for which an innocent one is accused."""
+        trace = self._tracer.trace(text)
+        Provider.texts += 1
+        Provider.innocents += not set(guilty).issuperset(trace.accused)
+        return trace
 
     def look(self, text: Ids, account: int) -> Look:
-        """Search one text."""
-        trace = self.trace(text)
+        """Search one text, of which ``account`` may be accused, and the framer."""
+        trace = self.trace(text, (account, FRAMER))
         score = self._detector.score_account(text, "test", account)
         return Look(-score.log10_p, -trace.ours.log10_p, trace.accused)
 
@@ -489,7 +538,7 @@ def print_retries(model: Writer, provider: Provider) -> None:
             looks = provider.looks(texts, accounts)
             print_row(
                 *(settings, m, f"{np.median(shared.min(1)):.0%}", *cells(looks, accounts)),
-                f"{model.log_probability(texts, PROMPT):.2f}",
+                model.quality(texts, PROMPT),
             )
 
 
@@ -555,6 +604,9 @@ def print_edits(model: Writer, provider: Provider, kept: Sequence[Kept]) -> None
             texts = model.steered(len(own), of.settings, 20, redrawing(own, collection))
             drawn = share_redrawn(own, texts, collection)
             edits.append((f"what {known:,} answers show", drawn, texts))
+        choose = redrawing(own, collection, most=0.5)
+        texts = model.steered(len(own), of.settings, 23, choose)
+        edits.append(("where less than likely", share_redrawn(own, texts, collection), texts))
         choose = redrawing_at(own, places < drawn)
         texts = model.steered(len(own), of.settings, 21, choose)
         edits.append(("as many at random", drawn, texts))
@@ -566,7 +618,7 @@ def print_edits(model: Writer, provider: Provider, kept: Sequence[Kept]) -> None
             print_row(
                 *(of.settings, name, f"{drawn:.0%}", f"{(texts != own).mean():.0%}"),
                 *cells(provider.looks(texts, accounts), accounts),
-                f"{model.log_probability(texts):.2f}",
+                model.quality(texts),
             )
 
 
@@ -598,7 +650,7 @@ def print_pieces(model: Writer, answers: int) -> None:
             print_row(
                 *(settings, prefix, size, -(-TOKENS // size), f"{sum(range(0, TOKENS, size)):,}"),
                 *cells(provider.looks(texts, accounts), accounts),
-                f"{model.log_probability(texts):.2f}",
+                model.quality(texts),
             )
 
 
@@ -629,8 +681,8 @@ def print_mixtures(provider: Provider, name: Sequence[object], mixtures: Sequenc
     for total in TOTALS:
         found, innocent, regions, own, ours = [], [], [], [], []
         for mixture in mixtures:
-            trace = provider.trace(mixture.ids[:total])
             guilty = set(mixture.owners[:total].tolist())
+            trace = provider.trace(mixture.ids[:total], guilty)
             found.append((len(guilty.intersection(trace.accused)), len(guilty)))
             innocent.append(not guilty.issuperset(trace.accused))
             regions.append(len(trace.regions))
@@ -708,7 +760,7 @@ def print_framing(model: Writer, provider: Provider, kept: Sequence[Kept]) -> No
                 f"{np.median([collection.longest_run(text) for text in texts]):.0f}",
                 *cells(looks, [VICTIM] * len(texts)),
                 share(FRAMER in look.accused for look in looks),
-                f"{model.log_probability(texts):.2f}",
+                model.quality(texts),
                 *remains(provider, texts, of.collections[max(of.collections)]),
             )
 
@@ -732,14 +784,14 @@ def framed(
         yield 0, f"unmarked, with {length} tokens of one answer", texts
     framers = model.answers(provider.sampler, [FRAMER] * count, of.settings, seed)
     for known, collection in of.collections.items():
-        for bonus in BONUSES:
-            yield known, f"{bonus:,.0f} times as likely", steered(favouring(collection, bonus))
-        yield known, "always", steered(following(collection))
-        for longest in LONGEST_COPIES:
-            texts = steered(following(collection, longest=longest))
-            yield known, f"always, copies of {longest} tokens at most", texts
-        texts = steered(following(collection, framers))
-        yield known, "always, else the framer's own answer", texts
+        yield known, f"{BONUS:,.0f} times as likely", steered(favouring(collection))
+        for what, eagerness in (("the likeliest", 0.0), ("the most telling", EAGERNESS)):
+            for longest in (None, *reversed(LONGEST_COPIES)):
+                texts = steered(following(collection, eagerness, longest))
+                limit = f", copies of {longest} tokens at most" if longest else ""
+                yield known, f"always, {what}{limit}", texts
+        texts = steered(every_fifth(framers, collection))
+        yield known, "every fifth token of the framer's own answer", texts
 
 
 def remains(provider: Provider, texts: Ids, collection: Collection) -> list[str]:
@@ -763,8 +815,14 @@ def print_exclusion(provider: Provider, kept: Sequence[Kept]) -> None:
             print_row(of.settings, f"{known:,}", *remains(provider, of.new, collection))
 
 
-def print_coverage(kinds: dict[str, tuple[Ids, Ids]]) -> None:
+def print_coverage(model: Writer, of: Kept, folder: Path, tokenizer: Path) -> None:
     """Say how much of new texts is known from so many others."""
+    others = model.steered(len(of.new), of.settings, 70, freely)
+    kinds = {
+        "answers of one account, new ones of it": (of.answers, of.new),
+        "answers of one account, unmarked ones": (of.answers, others),
+        **prose(folder, cm.Tokenizer.load(tokenizer)),
+    }
     sizes = (100, 1_000, 2_500, 5_000, 10_000)
     print_head(
         "Contexts of new texts that so many texts have, with or without the token that follows:",
@@ -804,11 +862,14 @@ def keep(model: Writer, provider: Provider, count: int, cache: Path | None) -> l
         if name not in stored:
             accounts = [VICTIM] * max(known)
             stored[name] = model.answers(provider.sampler, accounts, settings, 1 + number)
+        if f"{name}: log p" not in stored:
+            log_p = model.log_probabilities(stored[name], settings.temperature)
+            stored[f"{name}: log p"] = log_p
             if cache:
                 np.savez_compressed(cache, **stored)
-        answers = stored[name]
+        answers, log_p = stored[name], stored[f"{name}: log p"]
         new = model.answers(provider.sampler, [VICTIM] * count, settings, 5 + number)
-        collections = {size: Collection(answers[:size]) for size in known}
+        collections = {size: Collection(answers[:size], log_p[:size]) for size in known}
         kept.append(Kept(settings, answers, collections, new))
     return kept
 
@@ -821,26 +882,24 @@ def main() -> None:
     parser.add_argument("tokenizer", type=Path)
     parser.add_argument("--answers", type=int, default=64)
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--tables", nargs="+", help="only these; their names are in main()")
     arguments = parser.parse_args()
     model = Writer(arguments.model)
     provider = Provider(model)
     kept = keep(model, provider, arguments.answers, arguments.cache)
-    print_retries(model, provider)
-    print_agreement(model, kept)
-    print_edits(model, provider, kept)
-    print_pieces(model, arguments.answers)
-    print_interleaving(model, provider)
-    print_framing(model, provider, kept)
-    print_exclusion(provider, kept)
-    stories = kept[0]
-    others = model.steered(arguments.answers, stories.settings, 70, freely)
-    print_coverage(
-        {
-            "answers of one account, new ones of it": (stories.answers, stories.new),
-            "answers of one account, unmarked ones": (stories.answers, others),
-            **prose(arguments.texts, cm.Tokenizer.load(arguments.tokenizer)),
-        }
-    )
+    tables: dict[str, Callable[[], None]] = {
+        "retries": lambda: print_retries(model, provider),
+        "agreement": lambda: print_agreement(model, kept),
+        "edits": lambda: print_edits(model, provider, kept),
+        "pieces": lambda: print_pieces(model, arguments.answers),
+        "mixtures": lambda: print_interleaving(model, provider),
+        "framing": lambda: print_framing(model, provider, kept),
+        "exclusion": lambda: print_exclusion(provider, kept),
+        "coverage": lambda: print_coverage(model, kept[0], arguments.texts, arguments.tokenizer),
+    }
+    for name in arguments.tables or tables:
+        tables[name]()
+    print(f"\nAn innocent account was accused of {Provider.innocents} of {Provider.texts:,} texts.")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ FEW = 10**5  # accounts for long texts
 EACH = 25  # texts of a kind in one batch
 AUTHORS = EACH  # the first accounts
 LONG = 100_000
-RATES = 10.0 ** -np.arange(1, 8)
+RATES = 10.0 ** -np.arange(1, 10)
 E_VALUES = (10, 100, 1000)
 TILTS = np.arange(1, 13) / 16
 CUT = 1e-6
@@ -44,7 +44,7 @@ CUT = 1e-6
 REGISTRIES, REGISTRY = 10, 1000
 ACCUSATION_RATES = (0.1, 0.01, 0.001)
 GAPS = (100.0, 1.0)
-OF_ALL = 8  # one text of so many is searched for all accounts
+OF_ALL = 4  # one text of so many is searched for all accounts
 
 Numbers = npt.NDArray[np.float64]
 
