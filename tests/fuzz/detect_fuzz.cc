@@ -102,8 +102,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       const AccountScore account = detector.score_account(tokens, "p", vocab_size, start);
       check(account.log10_p <= 0.0 && std::isfinite(account.log10_p), "a p-value is at most 1");
       check(account.scored <= tokens.size(), "a token is scored once");
-      const std::vector<std::uint64_t> accounts = {0, 1, 2, 1,
-                                                   static_cast<std::uint64_t>(vocab_size)};
+      const std::vector<std::uint64_t> accounts = {0, 1, 2,
+                                                   static_cast<std::uint64_t>(vocab_size) + 3};
       const Tracer tracer(ring, "p", accounts, {.false_accusation_rate = 0.5, .threads = 1});
       check_trace(tracer.trace(tokens, start), tokens.size());
       check_trace(tracer.trace(tokens, {.probabilities = probabilities}, start), tokens.size());
