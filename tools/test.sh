@@ -25,24 +25,23 @@ step() {
 
 sources() { git ls-files --cached --others --exclude-standard -- "$@" | sort -u; }
 
+# Chained: bash does not end a function at a failure whose outcome is asked for.
 format() {
-  sources '*.h' '*.cc' | xargs "$bin/clang-format" --dry-run --Werror
-  "$bin/ruff" format --check bindings tests tools samples bench
-  "$bin/ruff" check bindings tests tools samples bench
+  sources '*.h' '*.cc' | xargs "$bin/clang-format" --dry-run --Werror &&
+    "$bin/ruff" format --check bindings tests tools samples bench &&
+    "$bin/ruff" check bindings tests tools samples bench
 }
 
+# The stubs say what the extension module has, no more and no less.
 types() {
   "$bin/mypy" bindings/python/countermark tests/python tests/reference tools bench \
-    samples/python
-  # The stubs say what the extension module has, no more and no less.
-  "$bin/python" -m mypy.stubtest --allowlist tests/python/stubtest.allow countermark._core \
-    countermark._story
+    samples/python &&
+    "$bin/python" -m mypy.stubtest --allowlist tests/python/stubtest.allow countermark._core \
+      countermark._story
 }
 
 preset() {
-  cmake --preset "$1"
-  cmake --build --preset "$1"
-  ctest --preset "$1"
+  cmake --preset "$1" && cmake --build --preset "$1" && ctest --preset "$1"
 }
 
 tidy() {

@@ -217,8 +217,7 @@ KeyRing::~KeyRing() = default;
 KeyRing KeyRing::generate() { return KeyRing(std::make_unique<Impl>()); }
 
 KeyRing KeyRing::open(const std::filesystem::path& path, const OpenOptions& options) {
-  WipedString text =
-      base::read_file(path, base::is_private_only(options.allow_readable_by_others));
+  WipedString text = base::read_file(path, base::is_private_only(options.allow_readable_by_others));
   const std::string what = "key ring " + path.string();
   const HexSecrets secrets = profiles::cut_secrets(text);
   const Json json = base::parse_json(text, broken, what);
