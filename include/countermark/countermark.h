@@ -7,6 +7,7 @@
 #include "countermark/error.h"         // IWYU pragma: export
 #include "countermark/identify.h"      // IWYU pragma: export
 #include "countermark/key_ring.h"      // IWYU pragma: export
+#include "countermark/ledger.h"        // IWYU pragma: export
 #include "countermark/logits.h"        // IWYU pragma: export
 #include "countermark/plan.h"          // IWYU pragma: export
 #include "countermark/profile.h"       // IWYU pragma: export

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 
 #include "countermark/export.h"
 #include "countermark/key_ring.h"
+#include "countermark/ledger.h"
 #include "countermark/token.h"
 
 namespace countermark {
@@ -32,6 +34,12 @@ struct DistillationOptions {
   std::size_t decoys = 99;
   /// 0: one for each core.
   unsigned threads = 0;
+  /// Only contexts that it holds are looked at: a student cannot have learned others. Of the
+  /// profile's key.
+  std::optional<Ledger> ledger = {};
+  /// Whether one may stop as soon as the evidence suffices, whenever that is: the test then looks
+  /// at fixed numbers of positions, and spends its error rate on the looks.
+  bool sequential = false;
 };
 
 /// A token that a model holds possible.
@@ -40,9 +48,20 @@ struct TokenProbability {
   double probability = 0.0;
 };
 
+/// What a sequential test has found at one of its looks.
+struct DistillationLook {
+  std::size_t positions = 0, scored = 0;
+  /// Of this look alone, before the correction for looking.
+  double log10_p = 0.0, log10_e = 0.0;
+  /// The share of the error rate that is spent here.
+  double share = 0.0;
+};
+
 /// What a suspect's answers or predictions say.
 struct DistillationResult {
-  /// Of "the suspect is independent of the key". In log10.
+  /// Of "the suspect is independent of the key". In log10. Where the key decided what is looked at
+  /// (a ledger, texts that were served) the p-value is 1 / e; else it is exact. In sequential mode
+  /// both hold whenever one stops.
   double log10_p = 0.0;
   double log10_e = 0.0;
   /// Answers and readings, and their positions that count.
@@ -54,10 +73,12 @@ struct DistillationResult {
   /// 1 where no decoy has as small a p-value.
   std::size_t decoy_rank = 1;
   /// log10 of rank / (decoys + 1): a p-value that assumes nothing but that the keys were drawn
-  /// alike.
+  /// alike. 0 where the key decided what is looked at, since they were not.
   double log10_rank_p = 0.0;
   /// False where the decoys' own p-values are too small for chance (a corrected p of 10^-3).
   bool decoys_agree = true;
+  /// What was found at each look so far, in sequential mode.
+  std::vector<DistillationLook> looks;
 };
 
 /// Tests whether a model has learned the choices of a profile's narrow layer ("radioactivity"):
@@ -68,20 +89,27 @@ struct DistillationResult {
 class COUNTERMARK_API DistillationTest {
  public:
   /// Throws Error(UnknownProfile), Error(UnknownMark) where the profile's mark is another engine's,
-  /// or Error(InvalidOption) where it has no narrow layer or an option is out of range.
+  /// Error(InvalidOption) where it has no narrow layer or an option is out of range, or
+  /// Error(InvalidLedger) where the ledger is of another key or width.
   DistillationTest(const KeyRing& ring, std::string_view profile_id,
                    const DistillationOptions& options = {});
 
-  /// An answer of a closed model. Contexts that the prompt goes on from are left out: a model
-  /// copies its prompt, which may be marked itself. Throws Error(EmptyText) or
-  /// Error(TokenOutOfRange), and then nothing has changed.
+  /// An answer of a closed model. Contexts that the prompt goes on from are left out, since a model
+  /// copies its prompt; the prompt must not have been marked under this key. Throws
+  /// Error(EmptyText) or Error(TokenOutOfRange), and then nothing has changed.
   void add_answer(std::span<const TokenId> prompt, std::span<const TokenId> answer);
 
   /// An open model's predictions for a text: `rows[i]` are those for token i given the tokens
-  /// before it, the likely ones. A context that occurred before in the text is left out. Throws
-  /// also Error(SizeMismatch) or Error(InvalidProbability).
+  /// before it, the likely ones. A context that occurred before in the text is left out. The text
+  /// must not have been marked under this key. Throws also Error(SizeMismatch) or
+  /// Error(InvalidProbability).
   void add_reading(std::span<const TokenId> tokens,
                    std::span<const std::span<const TokenProbability>> rows);
+
+  /// The same for a response that this profile marked, from the logs: where it was marked, and only
+  /// the first time in all of them. From then on the p-value is 1 / e.
+  void add_served_reading(std::span<const TokenId> tokens,
+                          std::span<const std::span<const TokenProbability>> rows);
 
   /// Text that does not know the key and is like the answers, for PairWeights::Reference: those of
   /// another model to the same prompts, at best.

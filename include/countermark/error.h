@@ -38,6 +38,7 @@ enum class ErrorCode : int {
   InvalidProbability = 23,  ///< A model's probability is negative, above 1 or infinite.
   InvalidCalibration = 24,  ///< A calibration is malformed, or of another key.
   InvalidAccounts = 25,     ///< An index of accounts is malformed, or of other accounts.
+  InvalidLedger = 26,       ///< A ledger is malformed, or of another key.
 };
 
 /// The code's stable name in snake_case, such as "token_out_of_range".

@@ -11,6 +11,7 @@
 #include "countermark/error.h"
 #include "countermark/export.h"
 #include "countermark/key_ring.h"
+#include "countermark/ledger.h"
 #include "countermark/profile.h"
 #include "countermark/sequence.h"
 
@@ -37,6 +38,8 @@ struct SamplerOptions {
   /// Threads that a batch call may use, the caller's own included; 0: one for each core. The others
   /// start with the first batch that is worth it.
   unsigned threads = 0;
+  /// Takes in where each response was marked, when its sequence ends. Of the profile's key.
+  std::optional<Ledger> ledger = {};
 };
 
 /// What a batch call did. On failure no sequence has moved and no output was written.
@@ -50,7 +53,8 @@ struct BatchStatus {
 /// A key and its profile, ready to mark. Immutable and thread-safe; copies share their state.
 class COUNTERMARK_API Sampler {
  public:
-  /// Throws Error(UnknownProfile) or Error(RetiredProfile).
+  /// Throws Error(UnknownProfile), Error(RetiredProfile), or Error(InvalidLedger) where the ledger
+  /// is of another key or narrow_width.
   Sampler(const KeyRing& ring, std::string_view profile_id, const SamplerOptions& options = {});
 
   const Profile& profile() const noexcept;

@@ -61,6 +61,8 @@ std::string_view error_name(ErrorCode code) noexcept {
       return "invalid_calibration";
     case ErrorCode::InvalidAccounts:
       return "invalid_accounts";
+    case ErrorCode::InvalidLedger:
+      return "invalid_ledger";
   }
   return "unknown_error";
 }

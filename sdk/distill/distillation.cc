@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <string>
 #include <utility>
 
@@ -12,7 +13,9 @@
 #include "distill/pair_counts.h"
 #include "distill/weighted_pairs.h"
 #include "keys/derivation.h"
+#include "ledger/ledger_impl.h"
 #include "marks/countermark_1.h"
+#include "marks/text_walk.h"
 #include "profiles/key_ring_impl.h"
 #include "profiles/profile_impl.h"
 #include "stats/sum.h"
@@ -23,7 +26,8 @@ namespace {
 
 /// The tilts of the e-value, in standard deviations of the sum, and the most of what the largest
 /// weight allows.
-constexpr double tilts_in_deviations[] = {0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0};
+constexpr double least_tilt = 0.5, tilt_ratio = std::numbers::sqrt2;
+constexpr std::size_t tilts_tried = 15;
 constexpr double most_of_limit = 0.5;
 
 /// Less than this a prediction is not worth its memory.
@@ -35,7 +39,8 @@ std::vector<double> tilts_for(const distill::WeightedPairs& pairs, double narrow
   const double largest =
       pairs.weights.empty() ? 0.0 : *std::max_element(pairs.weights.begin(), pairs.weights.end());
   std::vector<double> tilts;
-  for (const double tilt : tilts_in_deviations) {
+  for (std::size_t k = 0; k < tilts_tried; ++k) {
+    const double tilt = least_tilt * std::pow(tilt_ratio, static_cast<double>(k));
     double theta = deviation > 0.0 ? tilt / deviation : 0.0;
     if (largest > 0.0) theta = std::min(theta, most_of_limit / largest);
     tilts.push_back(theta);
@@ -48,16 +53,19 @@ struct Evidence {
   double log10_p = 0.0, log10_e = 0.0;
 };
 
+/// Which contexts of `pairs` are looked at, by number.
+using Mask = std::vector<bool>;
+
 /// Which pairs count follows from the seeds, and given those the scores are independent.
 Evidence test_under(const marks::Countermark1& mark, const distill::WeightedPairs& pairs,
+                    std::span<const keys::Seed> seeds, const Mask& mask,
                     std::span<const double> tilts) {
-  const std::vector<keys::Seed> seeds = mark.narrow_seeds(pairs.contexts);
   std::vector<stats::WeightedTerms> terms;
   for (const double weight : pairs.weights) terms.push_back({weight, 0});
   Evidence evidence;
   stats::Sum sum;
   for (std::size_t i = 0; i < seeds.size(); ++i) {
-    if (!mark.parameters().is_narrow(seeds[i])) continue;
+    if (!mask[i] || !mark.parameters().is_narrow(seeds[i])) continue;
     const marks::TokenHash hash{seeds[i], {}};
     for (std::size_t k = pairs.begins[i]; k < pairs.begins[i + 1]; ++k) {
       const distill::WeightedPairs::Pair& pair = pairs.pairs[k];
@@ -72,6 +80,38 @@ Evidence test_under(const marks::Countermark1& mark, const distill::WeightedPair
   return evidence;
 }
 
+/// The looks of a sequential test: at 2^12, 2^12.5, 2^13, ... positions.
+std::size_t positions_at(std::size_t look) {
+  return static_cast<std::size_t>(4096.0 * std::exp2(0.5 * static_cast<double>(look)));
+}
+/// Adds up to 1 over all looks.
+double share_of(std::size_t look) {
+  const auto k = static_cast<double>(look);
+  return 1.0 / ((k + 1.0) * (k + 2.0));
+}
+
+/// Bonferroni over the looks, past and to come.
+double log10_p_of(std::span<const DistillationLook> looks) {
+  double least = 0.0;
+  for (const DistillationLook& look : looks) {
+    least = std::min(least, look.log10_p - std::log10(look.share));
+  }
+  return least;
+}
+
+/// The mean over all looks by their shares, those to come counted as 0: never more than what has
+/// mean 1, whenever one stops.
+double log10_e_of(std::span<const DistillationLook> looks) {
+  double largest = -HUGE_VAL;
+  for (const DistillationLook& look : looks) largest = std::max(largest, look.log10_e);
+  if (looks.empty()) return 0.0;
+  double sum = 0.0;
+  for (const DistillationLook& look : looks) {
+    sum += look.share * std::pow(10.0, look.log10_e - largest);
+  }
+  return largest + std::log10(sum);
+}
+
 }  // namespace
 
 struct DistillationTest::Impl {
@@ -79,8 +119,28 @@ struct DistillationTest::Impl {
   Profile profile;
   marks::Countermark1Parameters parameters;
   DistillationOptions options;
-  distill::PairCounts counts, reference;
+  marks::Countermark1 mark;
+  distill::PairCounts counts = {}, reference = {};
   std::size_t texts = 0, positions = 0;
+  /// After which served responses were marked: their scores were looked at when they were served,
+  /// so that their weights must not change any more.
+  distill::Contexts served = {};
+  std::size_t next_look = 0;
+  std::vector<DistillationLook> looks = {};
+
+  bool key_decides() const { return options.ledger || !served.empty(); }
+  distill::WeightedPairs weighted() const {
+    return distill::weigh(counts, reference, options.weights);
+  }
+  std::vector<double> tilts(const distill::WeightedPairs& pairs) const {
+    return tilts_for(pairs, static_cast<double>(parameters.narrow_units) / 65536.0);
+  }
+  Mask mask(const distill::WeightedPairs& pairs, std::span<const keys::Seed> seeds) const;
+  void require_rows(std::span<const TokenId> tokens,
+                    std::span<const std::span<const TokenProbability>> rows) const;
+  void add(const keys::Block& context, std::span<const TokenProbability> row);
+  /// Ends a text, and looks if it is time.
+  void end_text();
 
   std::size_t width() const { return static_cast<std::size_t>(parameters.narrow_width); }
   keys::Block context_before(std::span<const TokenId> tokens, std::size_t i) const {
@@ -104,7 +164,16 @@ DistillationTest::DistillationTest(const KeyRing& ring, std::string_view profile
   if (options.decoys > most) {
     fail(ErrorCode::InvalidOption, "decoys must be in 0..", most, ", got ", options.decoys);
   }
-  impl_ = std::make_unique<Impl>(Impl{entry->secret, *profile, parameters, options, {}, {}, 0, 0});
+  if (options.ledger && !options.ledger->impl().is_of(*profile)) {
+    fail(ErrorCode::InvalidLedger, "the ledger is of key ", options.ledger->impl().profile.key_id(),
+         " and narrow_width ", options.ledger->impl().mark.parameters().narrow_width,
+         "; profile \"", profile_id, "\" has another");
+  }
+  impl_ = std::make_unique<Impl>(Impl{.secret = entry->secret,
+                                      .profile = *profile,
+                                      .parameters = parameters,
+                                      .options = options,
+                                      .mark = marks::Countermark1(entry->secret, parameters)});
 }
 
 DistillationTest::DistillationTest(DistillationTest&&) noexcept = default;
@@ -122,17 +191,18 @@ void DistillationTest::add_answer(std::span<const TokenId> prompt,
     impl_->counts.add(context, answer[i], 1.0);
     ++impl_->positions;
   }
-  ++impl_->texts;
+  impl_->end_text();
 }
 
-void DistillationTest::add_reading(std::span<const TokenId> tokens,
-                                   std::span<const std::span<const TokenProbability>> rows) {
-  detect::require_text(impl_->profile, tokens);
+void DistillationTest::Impl::require_rows(
+    std::span<const TokenId> tokens,
+    std::span<const std::span<const TokenProbability>> rows) const {
+  detect::require_text(profile, tokens);
   if (rows.size() != tokens.size()) {
     fail(ErrorCode::SizeMismatch, "the text has ", tokens.size(), " tokens, and there are ",
          rows.size(), " rows of predictions");
   }
-  const std::int64_t limit = profiles::id_limit(impl_->profile);
+  const std::int64_t limit = profiles::id_limit(profile);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (const TokenProbability& p : rows[i]) {
       if (p.token < 0 || p.token >= limit) {
@@ -145,18 +215,70 @@ void DistillationTest::add_reading(std::span<const TokenId> tokens,
       }
     }
   }
+}
+
+void DistillationTest::Impl::add(const keys::Block& context,
+                                 std::span<const TokenProbability> row) {
+  for (const TokenProbability& p : row) {
+    if (p.probability >= least_probability) counts.add(context, p.token, p.probability);
+  }
+  ++positions;
+}
+
+Mask DistillationTest::Impl::mask(const distill::WeightedPairs& pairs,
+                                  std::span<const keys::Seed> seeds) const {
+  Mask mask(seeds.size(), true);
+  if (!options.ledger) return mask;
+  for (std::size_t i = 0; i < seeds.size(); ++i) {
+    mask[i] = options.ledger->impl().contains(seeds[i]) || served.contains(pairs.contexts[i]);
+  }
+  return mask;
+}
+
+void DistillationTest::Impl::end_text() {
+  ++texts;
+  if (!options.sequential || positions < positions_at(next_look)) return;
+  if (options.weights == PairWeights::Reference && reference.empty()) return;
+  // What a long text has jumped over is spent.
+  while (positions >= positions_at(next_look + 1)) ++next_look;
+  const distill::WeightedPairs pairs = weighted();
+  const std::vector<keys::Seed> seeds = mark.narrow_seeds(pairs.contexts);
+  const Evidence evidence = test_under(mark, pairs, seeds, mask(pairs, seeds), tilts(pairs));
+  looks.push_back({positions, evidence.scored,
+                   key_decides() ? std::min(0.0, -evidence.log10_e) : evidence.log10_p,
+                   evidence.log10_e, share_of(next_look)});
+  ++next_look;
+}
+
+void DistillationTest::add_reading(std::span<const TokenId> tokens,
+                                   std::span<const std::span<const TokenProbability>> rows) {
+  impl_->require_rows(tokens, rows);
   distill::Contexts known;
   for (std::size_t i = impl_->width(); i < tokens.size(); ++i) {
     const keys::Block context = impl_->context_before(tokens, i);
-    if (!known.insert(context).second) continue;
-    for (const TokenProbability& p : rows[i]) {
-      if (p.probability >= least_probability) {
-        impl_->counts.add(context, p.token, p.probability);
-      }
-    }
-    ++impl_->positions;
+    if (known.insert(context).second) impl_->add(context, rows[i]);
   }
-  ++impl_->texts;
+  impl_->end_text();
+}
+
+void DistillationTest::add_served_reading(std::span<const TokenId> tokens,
+                                          std::span<const std::span<const TokenProbability>> rows) {
+  impl_->require_rows(tokens, rows);
+  // Whether a context comes up at all may hang on the scores of those before it, but never on its
+  // own: taken in the order in which they first chose a token, the scores are fresh, and a product
+  // of e-values holds. A weight that grew with later texts would undo that.
+  marks::TextWalk walk(impl_->mark, tokens);
+  std::size_t i = 0;
+  for (auto places = walk.next(); !places.empty(); places = walk.next()) {
+    for (const marks::Place& place : places) {
+      if (place.layer == marks::Layer::Narrow && !impl_->parameters.in_free_prefix(i)) {
+        const keys::Block context = impl_->context_before(tokens, i);
+        if (impl_->served.insert(context).second) impl_->add(context, rows[i]);
+      }
+      ++i;
+    }
+  }
+  impl_->end_text();
 }
 
 void DistillationTest::add_reference(std::span<const TokenId> tokens) {
@@ -172,29 +294,35 @@ DistillationResult DistillationTest::result() const {
     fail(ErrorCode::EmptyText,
          "weights by a reference need one: add_reference() texts that do not know the key");
   }
-  const distill::WeightedPairs pairs =
-      distill::weigh(impl_->counts, impl_->reference, options.weights);
-  const std::vector<double> tilts =
-      tilts_for(pairs, static_cast<double>(impl_->parameters.narrow_units) / 65536.0);
+  const distill::WeightedPairs pairs = impl_->weighted();
+  const std::vector<double> tilts = impl_->tilts(pairs);
+  const std::vector<keys::Seed> seeds = impl_->mark.narrow_seeds(pairs.contexts);
+  const Mask mask = impl_->mask(pairs, seeds);
   DistillationResult result;
   result.texts = impl_->texts;
   result.positions = impl_->positions;
-  const Evidence evidence =
-      test_under(marks::Countermark1(impl_->secret, impl_->parameters), pairs, tilts);
+  const Evidence evidence = test_under(impl_->mark, pairs, seeds, mask, tilts);
   result.scored = evidence.scored;
-  result.log10_p = evidence.log10_p;
-  result.log10_e = evidence.log10_e;
 
   std::vector<double> decoys(options.decoys);
   base::Workers(options.threads).run(decoys.size(), [&](std::size_t i) {
-    const keys::Secret decoy = keys::derive(impl_->secret, "decoy/" + std::to_string(i));
-    decoys[i] = test_under(marks::Countermark1(decoy, impl_->parameters), pairs, tilts).log10_p;
+    const marks::Countermark1 decoy(keys::derive(impl_->secret, "decoy/" + std::to_string(i)),
+                                    impl_->parameters);
+    decoys[i] = test_under(decoy, pairs, decoy.narrow_seeds(pairs.contexts), mask, tilts).log10_p;
   });
   DecoyRank rank = detect::rank_among(evidence.log10_p, std::move(decoys));
   result.decoys = std::move(rank.decoys);
   result.decoy_rank = rank.rank;
-  result.log10_rank_p = rank.log10_rank_p;
   result.decoys_agree = rank.agrees;
+  if (!impl_->key_decides()) result.log10_rank_p = rank.log10_rank_p;
+
+  result.looks = impl_->looks;
+  result.log10_e = options.sequential ? log10_e_of(impl_->looks) : evidence.log10_e;
+  if (impl_->key_decides()) {
+    result.log10_p = std::min(0.0, -result.log10_e);
+  } else {
+    result.log10_p = options.sequential ? log10_p_of(impl_->looks) : evidence.log10_p;
+  }
   return result;
 }
 

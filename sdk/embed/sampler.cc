@@ -9,6 +9,7 @@
 #include "base/workers.h"
 #include "embed/random_seed.h"
 #include "embed/sequence_impl.h"
+#include "ledger/ledger_impl.h"
 #include "profiles/key_ring_impl.h"
 #include "profiles/profile_impl.h"
 
@@ -134,8 +135,14 @@ Sampler::Sampler(const KeyRing& ring, std::string_view profile_id, const Sampler
     fail(ErrorCode::RetiredProfile, "profile \"", profile_id,
          "\" is retired: it detects, and marks nothing new");
   }
-  auto impl = std::make_shared<Impl>(
-      Impl{*profile, std::nullopt, nullptr, std::make_unique<base::Workers>(options.threads)});
+  auto impl = std::make_shared<Impl>(Impl{*profile, std::nullopt, nullptr,
+                                          std::make_unique<base::Workers>(options.threads),
+                                          options.ledger});
+  if (options.ledger && !options.ledger->impl().is_of(*profile)) {
+    fail(ErrorCode::InvalidLedger, "the ledger is of key ", options.ledger->impl().profile.key_id(),
+         " and narrow_width ", options.ledger->impl().mark.parameters().narrow_width,
+         "; profile \"", profile_id, "\" has another");
+  }
   if (profiles::is_engine(*profile)) {
     impl->engine = profiles::make_engine_mark(entry->secret, *profile);
   } else {

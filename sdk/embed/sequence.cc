@@ -9,6 +9,7 @@
 
 #include "embed/random_seed.h"
 #include "embed/sequence_impl.h"
+#include "ledger/ledger_impl.h"
 #include "profiles/profile_impl.h"
 #include "stats/harmonic.h"
 #include "stats/nested_tail.h"
@@ -53,6 +54,14 @@ Sequence::Impl::Impl(std::shared_ptr<const Sampler::Impl> from, embed::Response 
       account(account_key),
       seed(free_seed),
       response(std::move(response_so_far)) {}
+
+Sequence::Impl::~Impl() {
+  // At the end, so that what a speculative decoder took back is left out, and many at once, which
+  // costs little.
+  if (!sampler->ledger) return;
+  sampler->ledger->impl().record(response.ours()->places(),
+                                 [this](std::size_t i) { return records[i].kind == Kind::Marked; });
+}
 
 Sequence::Impl::Kind Sequence::Impl::drawn_kind() const noexcept {
   return response.ours()->next_is_marked() ? Kind::Marked : Kind::Free;

@@ -25,6 +25,7 @@ struct Sampler::Impl {
   std::shared_ptr<const marks::EngineMark> engine;
   /// For batches.
   std::unique_ptr<base::Workers> workers = {};
+  std::optional<Ledger> ledger = {};
 };
 
 struct Sequence::Impl {
@@ -56,6 +57,10 @@ struct Sequence::Impl {
 
   Impl(std::shared_ptr<const Sampler::Impl> from, embed::Response response_so_far,
        std::optional<keys::AccountKey> account_key, std::uint64_t free_seed);
+  Impl(const Impl&) = default;
+  Impl& operator=(const Impl&) = delete;
+  /// Tells the sampler's ledger.
+  ~Impl();
 
   /// What a token drawn at the next position by our own mark is.
   Kind drawn_kind() const noexcept;

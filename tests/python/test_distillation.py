@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,3 +105,68 @@ def test_what_is_wrong_is_told(ring: cm.KeyRing) -> None:
         test.add_reading([1, 2, 3], np.full((3, VOCAB), 2.0))
     with pytest.raises(cm.CountermarkError, match="predicts token -5"):
         test.add_reading([1, 2], (np.array([[-5], [1]]), np.array([[0.5], [0.5]])))
+
+
+def test_a_ledger_of_several_servers(ring: cm.KeyRing, tmp_path: Path) -> None:
+    ledgers = [cm.Ledger(ring, "prod", contexts=2000) for _ in range(2)]
+    for n, ledger in enumerate(ledgers):
+        sampler = cm.Sampler(ring, "prod", ledger=ledger)
+        random = np.random.default_rng(n)
+        response = sampler.sequence(seed=n)
+        for _ in range(100):
+            response.sample(random.normal(0, 1, VOCAB).astype(np.float32))
+        assert ledger.contexts == 0
+        text = response.tokens
+        del response
+        assert ledger.contexts == pytest.approx(98, rel=0.1)
+        assert ledger.contains(text[:50])
+        told = cm.Ledger(ring, "prod", contexts=2000)
+        told.add_response(text)
+        assert told.contexts == ledger.contexts
+    ledgers[1].save(tmp_path / "second")
+    ledgers[0].merge(cm.Ledger.open(ring, "prod", tmp_path / "second"))
+    merged = ledgers[0]
+    assert merged.contexts == pytest.approx(196, rel=0.1)
+    assert merged.bytes == 4000
+    assert merged.false_positive_rate < 0.001
+    assert repr(merged).startswith("<Ledger contexts=1")
+    with pytest.raises(cm.CountermarkError, match="the same number of contexts"):
+        merged.merge(cm.Ledger(ring, "prod"))
+    with pytest.raises(cm.CountermarkError, match="no narrow layer"):
+        cm.Ledger(ring, "wide")
+
+    test = cm.DistillationTest(ring, "prod", ledger=merged, decoys=9)
+    for n in range(10):
+        test.add_answer([], marked(ring, 100, n))
+    result = test.result()
+    assert 0 < result.scored < 300
+    assert result.log10_p == min(0, -result.log10_e)
+    assert result.log10_rank_p == 0
+
+
+def test_a_served_response_is_read_once(ring: cm.KeyRing) -> None:
+    text = marked(ring, 100, 1)
+    rows = np.full((100, VOCAB), 0.5 / VOCAB)
+    rows[np.arange(100), text] += 0.5
+    test = cm.DistillationTest(ring, "prod", weights="log", decoys=0)
+    for _ in range(2):
+        test.add_reading(text, rows, served=True)
+        assert test.result().positions == len({tuple(text[i - 2 : i]) for i in range(2, 100)})
+    assert test.result().log10_e > 3
+    assert test.result().log10_p == -test.result().log10_e
+
+
+def test_one_may_stop_a_sequential_test(ring: cm.KeyRing) -> None:
+    test = cm.DistillationTest(ring, "prod", sequential=True, decoys=0)
+    answers = 0
+    while test.result().log10_p > -6:
+        test.add_answer([], marked(ring, 200, answers))
+        answers += 1
+    result = test.result()
+    assert 4096 <= result.positions < 4096 + 200
+    (look,) = result.looks
+    assert look.positions == result.positions
+    assert look.share == 0.5
+    assert result.log10_p == pytest.approx(look.log10_p + np.log10(2))
+    assert result.log10_e == pytest.approx(look.log10_e - np.log10(2))
+    assert repr(look).startswith("<DistillationLook positions=4")

@@ -65,3 +65,73 @@ TEST_CASE("DistillationTest: decoys' p-values are uniform for a suspect that kno
   CHECK(result.log10_p < -6.0);
   CHECK(test::uniformity_p(p) > test::false_alarm_rate);
 }
+
+// A service under each key, its ledger and its logs; and suspects that know nothing of the key, but
+// all there is to know of what was served. What is looked at hangs on the key then.
+TEST_CASE("DistillationTest: over many keys e-values hold with a ledger and for served readings") {
+  ProfileOptions options = test::marked_options(vocab_size);
+  options.narrow_units = 50000;
+  for (const bool reads : {false, true}) {
+    CAPTURE(reads);
+    std::size_t over_10 = 0, over_100 = 0;
+    double sum = 0.0;
+    for (std::uint64_t n = 0; n < keys_tried; ++n) {
+      const KeyRing ring = test::ring_of(options, n);
+      const Ledger ledger(ring, "p", {.contexts = 2000});
+      std::vector<test::Tokens> served;
+      {
+        const Sampler sampler(ring, "p", {.ledger = ledger});
+        for (std::uint64_t k = 0; k < 6; ++k) {
+          served.push_back(test::marked_tokens(sampler, 60, vocab_size, {.seed = k}));
+        }
+      }
+      DistillationTest test(ring, "p", {.decoys = 0, .ledger = ledger});
+      for (std::uint64_t k = 0; k < 6; ++k) test.add_answer({}, answer(k));
+      if (reads) {
+        // It expects of each token what came before it, and more so the later in the text.
+        for (const test::Tokens& text : served) {
+          std::vector<TokenProbability> predictions;
+          for (std::size_t i = 0; i < text.size(); ++i) {
+            const TokenId last = i == 0 ? 0 : text[i - 1];
+            predictions.push_back({last, 0.3});
+            predictions.push_back({(last + 1) % 30, 0.01 * static_cast<double>(i)});
+          }
+          std::vector<std::span<const TokenProbability>> rows;
+          for (std::size_t i = 0; i < text.size(); ++i) rows.push_back({&predictions[2 * i], 2});
+          test.add_served_reading(text, rows);
+        }
+      }
+      const double e = std::pow(10.0, test.result().log10_e);
+      over_10 += e >= 10.0;
+      over_100 += e >= 100.0;
+      sum += std::min(e, 100.0);
+    }
+    CHECK(test::chance_of(over_10, keys_tried, 0.1) > test::false_alarm_rate / 6.0);
+    CHECK(test::chance_of(over_100, keys_tried, 0.01) > test::false_alarm_rate / 6.0);
+    // Bernstein's bound for 1,500 variables in [0, 100] with a mean of 1 at most, hence a variance
+    // of 100 at most: 2.5 * 10^-7.
+    CHECK(sum / static_cast<double>(keys_tried) < 2.8);
+  }
+}
+
+// Who stops at the best look is right no less often than promised.
+TEST_CASE("DistillationTest: over many keys a sequential test holds whenever one stops") {
+  constexpr std::uint64_t runs = 3000;
+  std::size_t alarms = 0, large_e = 0;
+  for (std::uint64_t n = 0; n < runs; ++n) {
+    DistillationTest test(test::ring_of(test::marked_options(vocab_size), n), "p",
+                          {.decoys = 0, .sequential = true});
+    for (std::uint64_t k = 0; k < 120; ++k) test.add_answer({}, answer(k));
+    const DistillationResult result = test.result();
+    REQUIRE(result.looks.size() == 3);
+    double largest = -10.0, so_far = 0.0;
+    for (const DistillationLook& look : result.looks) {
+      so_far += look.share * std::pow(10.0, look.log10_e);
+      largest = std::max(largest, so_far);
+    }
+    alarms += result.log10_p <= -1.0;
+    large_e += largest >= 10.0;
+  }
+  CHECK(test::chance_of(alarms, runs, 0.1) > test::false_alarm_rate / 2.0);
+  CHECK(test::chance_of(large_e, runs, 0.1) > test::false_alarm_rate / 2.0);
+}

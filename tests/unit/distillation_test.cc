@@ -180,6 +180,114 @@ TEST_CASE("DistillationTest: an open model's predictions say more than its answe
   CHECK(twice.result().positions <= found.positions + 2);
 }
 
+TEST_CASE("DistillationTest: a ledger leaves out what a student cannot know") {
+  const KeyRing keys = ring();
+  const Ledger ledger(keys, "p", {.contexts = 4000});
+  Student student;
+  {
+    const Sampler sampler(keys, "p", {.ledger = ledger});
+    for (std::uint64_t n = 0; n < 10; ++n) student.learn(teacher_answer(sampler, n));
+  }
+  std::mt19937_64 random(3);
+  DistillationTest with(keys, "p", {.decoys = 19, .ledger = ledger}),
+      without(keys, "p", {.decoys = 19});
+  for (std::uint64_t i = 0; i < 40; ++i) {
+    // Much else that it says it has from others.
+    for (const auto& text :
+         {student.answer(100, random), test::random_tokens(100, vocab_size, i)}) {
+      with.add_answer({}, text);
+      without.add_answer({}, text);
+    }
+  }
+  const DistillationResult known = with.result(), all = without.result();
+  CHECK(known.positions == all.positions);
+  CHECK(known.scored < all.scored / 2);
+  CHECK(known.scored > 100);
+  CHECK(known.log10_e > all.log10_e + 3.0);
+  // The key decided what was looked at: e-values hold, ranks mean nothing.
+  CHECK(known.log10_p == -known.log10_e);
+  CHECK(known.decoy_rank == 1);
+  CHECK(known.log10_rank_p == 0.0);
+  CHECK(known.decoys_agree);
+  CHECK(all.log10_rank_p < 0.0);
+}
+
+TEST_CASE("DistillationTest: a served response is read where it was marked, once") {
+  const KeyRing keys = ring(1, 40000);
+  const test::Tokens text = teacher_answer(Sampler(keys, "p"), 1);
+  // A suspect that expects what was served.
+  std::vector<TokenProbability> predictions;
+  for (const TokenId token : text) predictions.push_back({token, 0.5});
+  std::vector<std::span<const TokenProbability>> rows;
+  for (const TokenProbability& p : predictions) rows.push_back({&p, 1});
+  DistillationTest test(keys, "p", {.decoys = 9});
+  test.add_served_reading(text, rows);
+  const DistillationResult once = test.result();
+  const marks::Countermark1 mark(test::secret(1), {.narrow_units = 40000, .free_prefix = 0});
+  marks::Walk walk(mark);
+  for (const TokenId token : text) REQUIRE(walk.observe(token) == ErrorCode::Ok);
+  const auto places = walk.places();
+  const auto narrow = std::count_if(places.begin(), places.end(), [](const marks::Place& place) {
+    return place.layer == marks::Layer::Narrow;
+  });
+  CHECK(once.positions == static_cast<std::size_t>(narrow));
+  CHECK(once.scored == once.positions);
+  CHECK(once.log10_e > 3.0);
+  CHECK(once.log10_p == -once.log10_e);
+  CHECK(once.log10_rank_p == 0.0);
+  test.add_served_reading(text, rows);
+  CHECK(test.result().positions == once.positions);
+  CHECK(test.result().log10_p == once.log10_p);
+  CHECK(test.result().texts == 2);
+}
+
+TEST_CASE("DistillationTest: a sequential test looks at fixed numbers of positions") {
+  const Student taught = student_of(ring(), 60);
+  DistillationTest sequential(ring(), "p", {.decoys = 0, .sequential = true});
+  std::mt19937_64 random(3);
+  test::Tokens all;
+  std::vector<double> shares;
+  for (int i = 0; i < 130; ++i) {
+    sequential.add_answer({}, taught.answer(100, random));
+    if (sequential.result().looks.empty()) CHECK(sequential.result().log10_p == 0.0);
+  }
+  const DistillationResult result = sequential.result();
+  REQUIRE(result.positions == 130 * 98);
+  // At the ends of the texts after 4096, 5792.6, 8192 and 11585.2 positions.
+  REQUIRE(result.looks.size() == 4);
+  double least = 0.0, mean = 0.0;
+  double k = 0.0;
+  for (const DistillationLook& look : result.looks) {
+    CHECK(look.positions >= static_cast<std::size_t>(4096.0 * std::exp2(0.5 * k)));
+    CHECK(look.positions < static_cast<std::size_t>(4096.0 * std::exp2(0.5 * k)) + 98);
+    CHECK(look.share == doctest::Approx(1.0 / ((k + 1.0) * (k + 2.0))));
+    least = std::min(least, look.log10_p - std::log10(look.share));
+    mean += look.share * std::pow(10.0, look.log10_e);
+    ++k;
+  }
+  CHECK(result.log10_p == least);
+  CHECK(result.log10_e == doctest::Approx(std::log10(mean)));
+  CHECK(result.looks[3].log10_p < result.looks[0].log10_p);
+  CHECK(result.log10_p < -10.0);
+}
+
+TEST_CASE("DistillationTest: a long text spends the looks that it jumps over") {
+  const Student taught = student_of(ring(), 20);
+  DistillationTest sequential(ring(), "p", {.decoys = 0, .sequential = true});
+  std::mt19937_64 random(3);
+  sequential.add_answer({}, taught.answer(9000, random));
+  const DistillationResult result = sequential.result();
+  REQUIRE(result.looks.size() == 1);
+  CHECK(result.looks[0].share == doctest::Approx(1.0 / 12.0));
+  // Without a reference there is nothing to look at yet.
+  DistillationTest against(ring(), "p",
+                           {.weights = PairWeights::Reference, .decoys = 0, .sequential = true});
+  against.add_answer({}, taught.answer(9000, random));
+  against.add_reference(taught.answer(100, random));
+  CHECK(against.result().looks.empty());
+  CHECK(against.result().log10_p == 0.0);
+}
+
 TEST_CASE("DistillationTest: weights are those of the counts") {
   distill::PairCounts counts, reference;
   counts.add(block_of(1, 2), 3, 1.0);

@@ -223,10 +223,13 @@ class Sequence:
 class Sampler:
     """A key and its profile, ready to mark. Immutable and thread-safe."""
 
-    def __init__(self, ring: KeyRing, profile: str, *, threads: int = 0) -> None:
+    def __init__(
+        self, ring: KeyRing, profile: str, *, threads: int = 0, ledger: Ledger | None = None
+    ) -> None:
         """Take a profile of ``ring``.
 
         ``threads`` may work on a batch, the caller's own included; 0: one for each core.
+        ``ledger`` takes in where each response was marked, when its sequence is let go.
         """
     @property
     def profile(self) -> Profile:
@@ -925,8 +928,65 @@ def plan_accounts(
     show it (``ProfileResult.score / scored``).
     """
 
+class Ledger:
+    """A Bloom filter of the narrow contexts after which a profile's samplers marked a token.
+
+    What a student that learned from the service can know. Keyed: it tells nothing to those who
+    lack the key. Thread-safe.
+    """
+
+    def __init__(self, ring: KeyRing, profile: str, *, contexts: int = 10_000_000) -> None:
+        """Make an empty one with room for so many distinct contexts, two bytes each.
+
+        With so many, another context is taken for one of them in one case of a hundred. Ledgers of
+        several servers merge where they were made for the same number.
+        """
+    @staticmethod
+    def open(ring: KeyRing, profile: str, path: str | PathLike[str]) -> Ledger:
+        """Read one that :meth:`save` wrote."""
+    def save(self, path: str | PathLike[str]) -> None:
+        """Replace the file, mode 0600: a crash loses neither the old one nor the new one."""
+    def merge(self, other: Ledger) -> None:
+        """Take in what another ledger of this key and size holds."""
+    def add_response(self, token_ids: _TokenIds) -> None:
+        """Take in a response from the logs; a sampler that has the ledger does so itself."""
+    def contains(self, token_ids: _TokenIds) -> bool:
+        """Whether a token after these was ever drawn by the mark: never False where it was."""
+    @property
+    def contexts(self) -> float:
+        """How many contexts it holds, estimated from its bits."""
+    @property
+    def false_positive_rate(self) -> float:
+        """How often a context that it does not hold is taken for one that it holds."""
+    @property
+    def bytes(self) -> int:
+        """Bytes of memory, and of the file but for its header."""
+
+class DistillationLook:
+    """What a sequential test has found at one of its looks."""
+
+    @property
+    def positions(self) -> int:
+        """Positions that counted by then."""
+    @property
+    def scored(self) -> int:
+        """Pairs of context and token under this key's narrow layer."""
+    @property
+    def log10_p(self) -> float:
+        """Of this look alone, before the correction for looking."""
+    @property
+    def log10_e(self) -> float:
+        """The e-value of the same."""
+    @property
+    def share(self) -> float:
+        """The share of the error rate that is spent here."""
+
 class DistillationResult:
-    """What a suspect's answers or predictions say."""
+    """What a suspect's answers or predictions say.
+
+    Where the key decided what was looked at (a ledger, served readings), the p-value is 1 / e, and
+    there is no rank. In a sequential test p and e hold whenever one stops.
+    """
 
     @property
     def log10_p(self) -> float:
@@ -955,6 +1015,9 @@ class DistillationResult:
     @property
     def decoys_agree(self) -> bool:
         """False where the decoys' own p-values are too small for chance."""
+    @property
+    def looks(self) -> list[DistillationLook]:
+        """What was found at each look of a sequential test."""
 
 class DistillationTest:
     """Tests whether a model has learned the choices of a profile's narrow layer.
@@ -966,8 +1029,10 @@ class DistillationTest:
         self,
         ring: KeyRing,
         profile: str,
+        ledger: Ledger | None = None,
         *,
         weights: Literal["equal", "log", "reference"] = "log",
+        sequential: bool = False,
         decoys: int = 99,
         threads: int = 0,
     ) -> None:
@@ -975,12 +1040,19 @@ class DistillationTest:
 
         ``weights``, what a pair of context and token counts for that occurred n times: 1, ln(1 +
         n), or its excess over reference texts. Fix them before looking. ``decoys`` keys, at most
-        100,000, are tested beside the real one.
+        100,000, are tested beside the real one. With a ``ledger`` only contexts that it holds are
+        looked at. ``sequential``: one may stop as soon as the evidence suffices; the test looks at
+        4,096 * 2 ** (k / 2) positions and spends its error rate on the looks.
         """
     def add_answer(self, prompt_ids: _TokenIds, answer_ids: _TokenIds) -> None:
         """Add an answer of a closed model; what the prompt goes on from is left out."""
-    def add_reading(self, token_ids: _TokenIds, probabilities: Any) -> None:
+    def add_reading(
+        self, token_ids: _TokenIds, probabilities: Any, *, served: bool = False
+    ) -> None:
         """Add an open model's predictions for each token of a text, given those before it.
+
+        ``served``: the text is a response that this profile marked, from the logs. Any other must
+        not have been marked under this key.
 
         ``probabilities`` as :mod:`countermark.models` describes a proxy's output: dense
         [n, vocab], sparse (ids [n, k], probabilities [n, k]), or chunks of either.

@@ -61,5 +61,7 @@ class KnownProxy {
 void bind_tracing(py::module_& m);
 /// Adds the test of distillation.
 void bind_distillation(py::module_& m);
+/// Adds the ledger, which samplers take.
+void bind_ledger(py::module_& m);
 
 }  // namespace countermark::python

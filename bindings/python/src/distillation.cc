@@ -2,6 +2,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
 
 #include <cstdint>
 #include <limits>
@@ -63,7 +64,48 @@ class Predictions {
 
 }  // namespace
 
+void bind_ledger(py::module_& m) {
+  py::class_<Ledger>(m, "Ledger")
+      .def(py::init([](const KeyRing& ring, const std::string& profile, std::size_t contexts) {
+             return Ledger(ring, profile, {.contexts = contexts});
+           }),
+           "ring"_a, "profile"_a, py::kw_only(), "contexts"_a = LedgerOptions{}.contexts)
+      .def_static("open", &Ledger::open, "ring"_a, "profile"_a, "path"_a,
+                  py::call_guard<py::gil_scoped_release>())
+      .def("save", &Ledger::save, "path"_a, py::call_guard<py::gil_scoped_release>())
+      .def("merge", &Ledger::merge, "other"_a, py::call_guard<py::gil_scoped_release>())
+      .def(
+          "add_response",
+          [](Ledger& self, py::handle token_ids) {
+            self.add_response(TokenIds(token_ids, "token_ids").ids());
+          },
+          "token_ids"_a)
+      .def(
+          "contains",
+          [](const Ledger& self, py::handle token_ids) {
+            return self.contains(TokenIds(token_ids, "token_ids").ids());
+          },
+          "token_ids"_a)
+      .def_property_readonly("contexts", &Ledger::contexts)
+      .def_property_readonly("false_positive_rate", &Ledger::false_positive_rate)
+      .def_property_readonly("bytes", &Ledger::bytes)
+      .def("__repr__", [](const Ledger& self) {
+        return text("<Ledger contexts=", static_cast<std::uint64_t>(self.contexts()),
+                    " bytes=", self.bytes(), ">");
+      });
+}
+
 void bind_distillation(py::module_& m) {
+  py::class_<DistillationLook>(m, "DistillationLook")
+      .def_readonly("positions", &DistillationLook::positions)
+      .def_readonly("scored", &DistillationLook::scored)
+      .def_readonly("log10_p", &DistillationLook::log10_p)
+      .def_readonly("log10_e", &DistillationLook::log10_e)
+      .def_readonly("share", &DistillationLook::share)
+      .def("__repr__", [](const DistillationLook& look) {
+        return text("<DistillationLook positions=", look.positions, " log10_p=", look.log10_p, ">");
+      });
+
   py::class_<DistillationResult>(m, "DistillationResult")
       .def_readonly("log10_p", &DistillationResult::log10_p)
       .def_readonly("log10_e", &DistillationResult::log10_e)
@@ -75,19 +117,25 @@ void bind_distillation(py::module_& m) {
       .def_readonly("decoy_rank", &DistillationResult::decoy_rank)
       .def_readonly("log10_rank_p", &DistillationResult::log10_rank_p)
       .def_readonly("decoys_agree", &DistillationResult::decoys_agree)
+      .def_readonly("looks", &DistillationResult::looks)
       .def("__repr__", [](const DistillationResult& r) {
         return text("<DistillationResult log10_p=", r.log10_p, " scored=", r.scored, ">");
       });
 
   const DistillationOptions defaults;
   py::class_<DistillationTest>(m, "DistillationTest")
-      .def(py::init([](const KeyRing& ring, const std::string& profile, const std::string& weights,
-                       std::size_t decoys, unsigned threads) {
-             return DistillationTest(
-                 ring, profile,
-                 {.weights = weights_of(weights), .decoys = decoys, .threads = threads});
+      .def(py::init([](const KeyRing& ring, const std::string& profile,
+                       const std::optional<Ledger>& ledger, const std::string& weights,
+                       bool sequential, std::size_t decoys, unsigned threads) {
+             return DistillationTest(ring, profile,
+                                     {.weights = weights_of(weights),
+                                      .decoys = decoys,
+                                      .threads = threads,
+                                      .ledger = ledger,
+                                      .sequential = sequential});
            }),
-           "ring"_a, "profile"_a, py::kw_only(), "weights"_a = "log", "decoys"_a = defaults.decoys,
+           "ring"_a, "profile"_a, "ledger"_a = py::none(), py::kw_only(), "weights"_a = "log",
+           "sequential"_a = defaults.sequential, "decoys"_a = defaults.decoys,
            "threads"_a = defaults.threads)
       .def(
           "add_answer",
@@ -98,12 +146,17 @@ void bind_distillation(py::module_& m) {
           "prompt_ids"_a, "answer_ids"_a)
       .def(
           "add_reading",
-          [](DistillationTest& self, py::handle token_ids, const py::object& probabilities) {
+          [](DistillationTest& self, py::handle token_ids, const py::object& probabilities,
+             bool served) {
             const TokenIds ids(token_ids, "token_ids");
             const Predictions predictions(probabilities, ids.ids().size());
-            self.add_reading(ids.ids(), predictions.rows());
+            if (served) {
+              self.add_served_reading(ids.ids(), predictions.rows());
+            } else {
+              self.add_reading(ids.ids(), predictions.rows());
+            }
           },
-          "token_ids"_a, "probabilities"_a)
+          "token_ids"_a, "probabilities"_a, py::kw_only(), "served"_a = false)
       .def(
           "add_reference",
           [](DistillationTest& self, py::handle token_ids) {

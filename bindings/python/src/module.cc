@@ -664,10 +664,12 @@ void bind_sampling(py::module_& m) {
       });
 
   py::class_<Sampler>(m, "Sampler")
-      .def(py::init([](const KeyRing& ring, const std::string& profile, unsigned threads) {
-             return Sampler(ring, profile, {.threads = threads});
+      .def(py::init([](const KeyRing& ring, const std::string& profile, unsigned threads,
+                       const std::optional<Ledger>& ledger) {
+             return Sampler(ring, profile, {.threads = threads, .ledger = ledger});
            }),
-           "ring"_a, "profile"_a, py::kw_only(), "threads"_a = SamplerOptions{}.threads)
+           "ring"_a, "profile"_a, py::kw_only(), "threads"_a = SamplerOptions{}.threads,
+           "ledger"_a = py::none())
       .def_property_readonly("profile", &Sampler::profile)
       .def(
           "sequence",
@@ -975,6 +977,7 @@ PYBIND11_MODULE(_core, m) {
     }
   });
   bind_profiles(m);
+  bind_ledger(m);
   bind_sampling(m);
   bind_detection(m);
   bind_tracing(m);
