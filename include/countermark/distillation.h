@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -81,6 +82,26 @@ struct DistillationResult {
   std::vector<DistillationLook> looks;
 };
 
+/// What a suspect has learned from one account's responses.
+struct LearnedAccount {
+  std::uint64_t account = 0;
+  /// Of "the suspect is independent of what was served to this account alone".
+  double log10_e = 0.0;
+  /// Contexts that were marked in its responses alone and that the suspect shows, and their pairs.
+  std::size_t contexts = 0, scored = 0;
+  bool is_discovered = false;
+};
+
+struct LearnedAccounts {
+  /// Those with an e-value above 1, discovered or not; the strongest first.
+  std::vector<LearnedAccount> accounts;
+  /// Accounts in the logs.
+  std::size_t tested = 0;
+  std::size_t discovered = 0;
+  /// log10 of the least e-value that is a discovery, where there is one.
+  double log10_e_least = 0.0;
+};
+
 /// Tests whether a model has learned the choices of a profile's narrow layer ("radioactivity"):
 /// the statistic is the weighted sum of the scores -ln(1 - U) of all pairs of context and token
 /// that it shows, each once, under an exact null. docs/distillation.md.
@@ -114,6 +135,17 @@ class COUNTERMARK_API DistillationTest {
   /// Text that does not know the key and is like the answers, for PairWeights::Reference: those of
   /// another model to the same prompts, at best.
   void add_reference(std::span<const TokenId> tokens);
+
+  /// A response from the logs, and whom it was served to; for learned_accounts() alone. The logs
+  /// must be complete: a context that somebody else was served too would speak against the account.
+  /// Throws Error(EmptyText) or Error(TokenOutOfRange).
+  void add_log(std::uint64_t account, std::span<const TokenId> response);
+
+  /// Which accounts of the logs the suspect has learned from: each by the contexts that were marked
+  /// in its responses alone. At most `false_discovery_rate` (in (0, 0.5]) of those discovered are
+  /// expected to be there by chance (e-BH). Throws Error(InvalidOption), and Error(EmptyText) as
+  /// result() does.
+  LearnedAccounts learned_accounts(double false_discovery_rate = 0.01) const;
 
   /// What is known so far. With PairWeights::Reference throws Error(EmptyText) where there is no
   /// reference.

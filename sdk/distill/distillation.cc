@@ -1,15 +1,18 @@
 #include "countermark/distillation.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 #include "base/fail.h"
 #include "base/workers.h"
 #include "detect/correction.h"
 #include "detect/input.h"
+#include "distill/log_contexts.h"
 #include "distill/pair_counts.h"
 #include "distill/weighted_pairs.h"
 #include "keys/derivation.h"
@@ -18,17 +21,16 @@
 #include "marks/text_walk.h"
 #include "profiles/key_ring_impl.h"
 #include "profiles/profile_impl.h"
+#include "stats/evidence.h"
 #include "stats/sum.h"
 #include "stats/weighted_tail.h"
 
 namespace countermark {
 namespace {
 
-/// The tilts of the e-value, in standard deviations of the sum, and the most of what the largest
-/// weight allows.
+/// The tilts of the e-value, in standard deviations of the sum.
 constexpr double least_tilt = 0.5, tilt_ratio = std::numbers::sqrt2;
 constexpr std::size_t tilts_tried = 15;
-constexpr double most_of_limit = 0.5;
 
 /// Less than this a prediction is not worth its memory.
 constexpr double least_probability = 1e-4;
@@ -36,17 +38,17 @@ constexpr double least_probability = 1e-4;
 /// The tilts follow from the weights alone: which contexts are narrow is the key's.
 std::vector<double> tilts_for(const distill::WeightedPairs& pairs, double narrow_share) {
   const double deviation = std::sqrt(pairs.squares() * narrow_share);
-  const double largest =
-      pairs.weights.empty() ? 0.0 : *std::max_element(pairs.weights.begin(), pairs.weights.end());
   std::vector<double> tilts;
   for (std::size_t k = 0; k < tilts_tried; ++k) {
     const double tilt = least_tilt * std::pow(tilt_ratio, static_cast<double>(k));
-    double theta = deviation > 0.0 ? tilt / deviation : 0.0;
-    if (largest > 0.0) theta = std::min(theta, most_of_limit / largest);
-    tilts.push_back(theta);
+    tilts.push_back(deviation > 0.0 ? tilt / deviation : 0.0);
   }
   return tilts;
 }
+
+/// Tilts for few pairs or many: how much of the evidence an account has hangs on the key.
+constexpr double account_tilts[] = {0x1p1,  0x1p0,  0x1p-1, 0x1p-2, 0x1p-3, 0x1p-4,
+                                    0x1p-5, 0x1p-6, 0x1p-7, 0x1p-8, 0x1p-9, 0x1p-10};
 
 struct Evidence {
   std::size_t scored = 0;
@@ -63,20 +65,26 @@ Evidence test_under(const marks::Countermark1& mark, const distill::WeightedPair
   std::vector<stats::WeightedTerms> terms;
   for (const double weight : pairs.weights) terms.push_back({weight, 0});
   Evidence evidence;
-  stats::Sum sum;
+  std::vector<stats::Sum> scores(terms.size());
   for (std::size_t i = 0; i < seeds.size(); ++i) {
     if (!mask[i] || !mark.parameters().is_narrow(seeds[i])) continue;
     const marks::TokenHash hash{seeds[i], {}};
     for (std::size_t k = pairs.begins[i]; k < pairs.begins[i + 1]; ++k) {
       const distill::WeightedPairs::Pair& pair = pairs.pairs[k];
-      sum.add(pairs.weights[pair.weight] * prf::score(hash(pair.token)));
+      scores[pair.weight].add(prf::score(hash(pair.token)));
       ++terms[pair.weight].count;
       ++evidence.scored;
     }
   }
   if (evidence.scored == 0) return evidence;
-  evidence.log10_p = stats::log10_weighted_tail(terms, sum.value());
-  evidence.log10_e = stats::log10_weighted_e_value(terms, tilts, sum.value());
+  std::vector<double> sums;
+  stats::Sum weighted;
+  for (std::size_t k = 0; k < terms.size(); ++k) {
+    sums.push_back(scores[k].value());
+    weighted.add(terms[k].weight * sums[k]);
+  }
+  evidence.log10_p = stats::log10_weighted_tail(terms, weighted.value());
+  evidence.log10_e = stats::log10_weighted_e_value(terms, sums, tilts);
   return evidence;
 }
 
@@ -102,14 +110,10 @@ double log10_p_of(std::span<const DistillationLook> looks) {
 /// The mean over all looks by their shares, those to come counted as 0: never more than what has
 /// mean 1, whenever one stops.
 double log10_e_of(std::span<const DistillationLook> looks) {
-  double largest = -HUGE_VAL;
-  for (const DistillationLook& look : looks) largest = std::max(largest, look.log10_e);
   if (looks.empty()) return 0.0;
-  double sum = 0.0;
-  for (const DistillationLook& look : looks) {
-    sum += look.share * std::pow(10.0, look.log10_e - largest);
-  }
-  return largest + std::log10(sum);
+  std::vector<double> terms;
+  for (const DistillationLook& look : looks) terms.push_back(look.log10_e + std::log10(look.share));
+  return stats::log10_sum(terms);
 }
 
 }  // namespace
@@ -125,6 +129,7 @@ struct DistillationTest::Impl {
   /// After which served responses were marked: their scores were looked at when they were served,
   /// so that their weights must not change any more.
   distill::Contexts served = {};
+  distill::LogContexts logs = {};
   std::size_t next_look = 0;
   std::vector<DistillationLook> looks = {};
 
@@ -139,6 +144,19 @@ struct DistillationTest::Impl {
   void require_rows(std::span<const TokenId> tokens,
                     std::span<const std::span<const TokenProbability>> rows) const;
   void add(const keys::Block& context, std::span<const TokenProbability> row);
+  void require_reference() const;
+  /// `visit(i)` for each position of a response that the narrow layer has marked.
+  template <typename Visit>
+  void each_marked(std::span<const TokenId> tokens, Visit&& visit) const {
+    marks::TextWalk walk(mark, tokens);
+    std::size_t i = 0;
+    for (auto places = walk.next(); !places.empty(); places = walk.next()) {
+      for (const marks::Place& place : places) {
+        if (place.layer == marks::Layer::Narrow && !parameters.in_free_prefix(i)) visit(i);
+        ++i;
+      }
+    }
+  }
   /// Ends a text, and looks if it is time.
   void end_text();
 
@@ -235,6 +253,13 @@ Mask DistillationTest::Impl::mask(const distill::WeightedPairs& pairs,
   return mask;
 }
 
+void DistillationTest::Impl::require_reference() const {
+  if (options.weights == PairWeights::Reference && reference.empty()) {
+    fail(ErrorCode::EmptyText,
+         "weights by a reference need one: add_reference() texts that do not know the key");
+  }
+}
+
 void DistillationTest::Impl::end_text() {
   ++texts;
   if (!options.sequential || positions < positions_at(next_look)) return;
@@ -267,17 +292,10 @@ void DistillationTest::add_served_reading(std::span<const TokenId> tokens,
   // Whether a context comes up at all may hang on the scores of those before it, but never on its
   // own: taken in the order in which they first chose a token, the scores are fresh, and a product
   // of e-values holds. A weight that grew with later texts would undo that.
-  marks::TextWalk walk(impl_->mark, tokens);
-  std::size_t i = 0;
-  for (auto places = walk.next(); !places.empty(); places = walk.next()) {
-    for (const marks::Place& place : places) {
-      if (place.layer == marks::Layer::Narrow && !impl_->parameters.in_free_prefix(i)) {
-        const keys::Block context = impl_->context_before(tokens, i);
-        if (impl_->served.insert(context).second) impl_->add(context, rows[i]);
-      }
-      ++i;
-    }
-  }
+  impl_->each_marked(tokens, [&](std::size_t i) {
+    const keys::Block context = impl_->context_before(tokens, i);
+    if (impl_->served.insert(context).second) impl_->add(context, rows[i]);
+  });
   impl_->end_text();
 }
 
@@ -288,12 +306,67 @@ void DistillationTest::add_reference(std::span<const TokenId> tokens) {
   }
 }
 
+void DistillationTest::add_log(std::uint64_t account, std::span<const TokenId> response) {
+  detect::require_text(impl_->profile, response);
+  impl_->logs.add_account(account);
+  impl_->each_marked(response, [&](std::size_t i) {
+    impl_->logs.add(account, impl_->context_before(response, i));
+  });
+}
+
+LearnedAccounts DistillationTest::learned_accounts(double false_discovery_rate) const {
+  detect::log10_threshold("false_discovery_rate", false_discovery_rate);
+  impl_->require_reference();
+  const distill::WeightedPairs pairs = impl_->weighted();
+  const std::vector<keys::Seed> seeds = impl_->mark.narrow_seeds(pairs.contexts);
+  struct Learned {
+    LearnedAccount told;
+    std::array<stats::Sum, std::size(account_tilts)> log_products;
+  };
+  std::unordered_map<std::uint64_t, Learned> learned;
+  for (std::size_t i = 0; i < seeds.size(); ++i) {
+    const auto owner = impl_->logs.owner(pairs.contexts[i]);
+    if (!owner) continue;
+    Learned& account = learned[*owner];
+    ++account.told.contexts;
+    const marks::TokenHash hash{seeds[i], {}};
+    for (std::size_t k = pairs.begins[i]; k < pairs.begins[i + 1]; ++k) {
+      const double weight = pairs.weights[pairs.pairs[k].weight];
+      const double score = prf::score(hash(pairs.pairs[k].token));
+      for (std::size_t t = 0; t < std::size(account_tilts); ++t) {
+        const double tilt = stats::term_tilt(account_tilts[t], weight);
+        account.log_products[t].add(tilt * score + std::log1p(-tilt));
+      }
+      ++account.told.scored;
+    }
+  }
+
+  LearnedAccounts result;
+  result.tested = impl_->logs.accounts();
+  for (auto& [id, account] : learned) {
+    std::vector<double> log10_products;
+    for (const stats::Sum& sum : account.log_products) {
+      log10_products.push_back(sum.value() / std::numbers::ln10);
+    }
+    account.told.account = id;
+    account.told.log10_e = stats::log10_mean(log10_products);
+    if (account.told.log10_e > 0.0) result.accounts.push_back(account.told);
+  }
+  std::sort(result.accounts.begin(), result.accounts.end(),
+            [](const LearnedAccount& a, const LearnedAccount& b) {
+              return std::pair(-a.log10_e, a.account) < std::pair(-b.log10_e, b.account);
+            });
+  std::vector<double> log10_e;
+  for (const LearnedAccount& account : result.accounts) log10_e.push_back(account.log10_e);
+  result.discovered = stats::e_bh_discoveries(log10_e, result.tested, false_discovery_rate);
+  for (std::size_t i = 0; i < result.discovered; ++i) result.accounts[i].is_discovered = true;
+  if (result.discovered > 0) result.log10_e_least = log10_e[result.discovered - 1];
+  return result;
+}
+
 DistillationResult DistillationTest::result() const {
   const DistillationOptions& options = impl_->options;
-  if (options.weights == PairWeights::Reference && impl_->reference.empty()) {
-    fail(ErrorCode::EmptyText,
-         "weights by a reference need one: add_reference() texts that do not know the key");
-  }
+  impl_->require_reference();
   const distill::WeightedPairs pairs = impl_->weighted();
   const std::vector<double> tilts = impl_->tilts(pairs);
   const std::vector<keys::Seed> seeds = impl_->mark.narrow_seeds(pairs.contexts);

@@ -45,4 +45,13 @@ std::vector<double> log10_holm(std::span<const double> log10_p) {
   return adjusted;
 }
 
+std::size_t e_bh_discoveries(std::span<const double> log10_e, std::size_t tested, double rate) {
+  // The most of them that are all at least tested / (rate * how many they are).
+  const double all = std::log10(static_cast<double>(tested)) - std::log10(rate);
+  for (std::size_t count = log10_e.size(); count > 0; --count) {
+    if (log10_e[count - 1] >= all - std::log10(static_cast<double>(count))) return count;
+  }
+  return 0;
+}
+
 }  // namespace countermark::stats

@@ -19,4 +19,8 @@ double log10_mean(std::span<const double> log10_values);
 /// Holm's step-down adjustment of p-values given as log10: valid under any dependence.
 std::vector<double> log10_holm(std::span<const double> log10_p);
 
+/// e-BH: how many of the hypotheses with these e-values, largest first, are discoveries at a false
+/// discovery rate, out of `tested`: valid under any dependence. The others' e-values are smaller.
+std::size_t e_bh_discoveries(std::span<const double> log10_e, std::size_t tested, double rate);
+
 }  // namespace countermark::stats

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "stats/evidence.h"
+#include "stats/sum.h"
 
 namespace countermark::stats {
 namespace {
@@ -112,11 +113,16 @@ double log10_weighted_tail(std::span<const WeightedTerms> all, double x) {
   return std::min(0.0, log_tail / std::numbers::ln10);
 }
 
-double log10_weighted_e_value(std::span<const WeightedTerms> terms, std::span<const double> tilts,
-                              double x) {
+double log10_weighted_e_value(std::span<const WeightedTerms> terms, std::span<const double> sums,
+                              std::span<const double> tilts) {
   std::vector<double> log10_values;
   for (const double theta : tilts) {
-    log10_values.push_back((theta * x - tilted(terms, theta).log_mean) / std::numbers::ln10);
+    Sum log_product;
+    for (std::size_t i = 0; i < terms.size(); ++i) {
+      const double tilt = term_tilt(theta, terms[i].weight);
+      log_product.add(tilt * sums[i] + static_cast<double>(terms[i].count) * std::log1p(-tilt));
+    }
+    log10_values.push_back(log_product.value() / std::numbers::ln10);
   }
   return log10_mean(log10_values);
 }

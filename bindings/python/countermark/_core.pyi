@@ -1019,6 +1019,41 @@ class DistillationResult:
     def looks(self) -> list[DistillationLook]:
         """What was found at each look of a sequential test."""
 
+class LearnedAccount:
+    """What a suspect has learned from one account's responses."""
+
+    @property
+    def account(self) -> int:
+        """The account's number."""
+    @property
+    def log10_e(self) -> float:
+        """Of "the suspect is independent of what was served to this account alone"."""
+    @property
+    def contexts(self) -> int:
+        """Contexts that were marked in its responses alone and that the suspect shows."""
+    @property
+    def scored(self) -> int:
+        """Their pairs."""
+    @property
+    def is_discovered(self) -> bool:
+        """Whether it is among those named at the false discovery rate."""
+
+class LearnedAccounts:
+    """Which accounts a suspect has learned from."""
+
+    @property
+    def accounts(self) -> list[LearnedAccount]:
+        """Those with an e-value above 1, discovered or not; the strongest first."""
+    @property
+    def tested(self) -> int:
+        """Accounts in the logs."""
+    @property
+    def discovered(self) -> int:
+        """How many of them are discovered."""
+    @property
+    def log10_e_least(self) -> float:
+        """The least e-value that is a discovery; 0 where there is none."""
+
 class DistillationTest:
     """Tests whether a model has learned the choices of a profile's narrow layer.
 
@@ -1059,6 +1094,18 @@ class DistillationTest:
         """
     def add_reference(self, token_ids: _TokenIds) -> None:
         """Add text that does not know the key and is like the answers."""
+    def add_log(self, account: int, token_ids: _TokenIds) -> None:
+        """Add a response from the logs, and whom it was served to.
+
+        For :meth:`learned_accounts` alone. The logs must be complete: a context that somebody else
+        was served too would speak against the account.
+        """
+    def learned_accounts(self, false_discovery_rate: float = 0.01) -> LearnedAccounts:
+        """Say which accounts of the logs the suspect has learned from.
+
+        Each by the contexts that were marked in its responses alone. At most the rate, in (0, 0.5],
+        of those discovered is expected to be there by chance (e-BH).
+        """
     def result(self) -> DistillationResult:
         """Return what is known so far."""
 

@@ -122,6 +122,26 @@ void bind_distillation(py::module_& m) {
         return text("<DistillationResult log10_p=", r.log10_p, " scored=", r.scored, ">");
       });
 
+  py::class_<LearnedAccount>(m, "LearnedAccount")
+      .def_readonly("account", &LearnedAccount::account)
+      .def_readonly("log10_e", &LearnedAccount::log10_e)
+      .def_readonly("contexts", &LearnedAccount::contexts)
+      .def_readonly("scored", &LearnedAccount::scored)
+      .def_readonly("is_discovered", &LearnedAccount::is_discovered)
+      .def("__repr__", [](const LearnedAccount& account) {
+        return text("<LearnedAccount account=", account.account, " log10_e=", account.log10_e, ">");
+      });
+
+  py::class_<LearnedAccounts>(m, "LearnedAccounts")
+      .def_readonly("accounts", &LearnedAccounts::accounts)
+      .def_readonly("tested", &LearnedAccounts::tested)
+      .def_readonly("discovered", &LearnedAccounts::discovered)
+      .def_readonly("log10_e_least", &LearnedAccounts::log10_e_least)
+      .def("__repr__", [](const LearnedAccounts& accounts) {
+        return text("<LearnedAccounts discovered=", accounts.discovered,
+                    " tested=", accounts.tested, ">");
+      });
+
   const DistillationOptions defaults;
   py::class_<DistillationTest>(m, "DistillationTest")
       .def(py::init([](const KeyRing& ring, const std::string& profile,
@@ -163,6 +183,14 @@ void bind_distillation(py::module_& m) {
             self.add_reference(TokenIds(token_ids, "token_ids").ids());
           },
           "token_ids"_a)
+      .def(
+          "add_log",
+          [](DistillationTest& self, std::uint64_t account, py::handle token_ids) {
+            self.add_log(account, TokenIds(token_ids, "token_ids").ids());
+          },
+          "account"_a, "token_ids"_a)
+      .def("learned_accounts", &DistillationTest::learned_accounts, "false_discovery_rate"_a = 0.01,
+           py::call_guard<py::gil_scoped_release>())
       .def("result", &DistillationTest::result, py::call_guard<py::gil_scoped_release>())
       .def("__repr__", [](const DistillationTest&) { return "<DistillationTest>"; });
 }
