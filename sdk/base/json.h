@@ -6,11 +6,9 @@
 #include <string_view>
 
 #include "base/fail.h"
+#include "base/json_fwd.h"
 
 namespace countermark::base {
-
-/// Keeps the order of fields, so that what is read is written back alike.
-using Json = nlohmann::ordered_json;
 
 /// Parses `text`, or throws Error(code) saying that `what` is no JSON and where it breaks off.
 template <typename Text>

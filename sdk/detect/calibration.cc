@@ -210,7 +210,7 @@ Calibration Calibration::build(const KeyRing& ring, std::string_view profile_id,
   auto impl = std::make_shared<Impl>();
   impl->profile = profile->id();
   impl->key_id = profile->key_id();
-  impl->parameters = profile->impl().json.at("parameters");
+  impl->parameters = profile->impl().json->at("parameters");
   impl->documents = some.size();
   impl->common_in = options.common_in > 0 ? options.common_in
                                           : std::max<std::size_t>(4, (some.size() + 999) / 1000);

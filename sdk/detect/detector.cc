@@ -84,7 +84,7 @@ void Detector::Impl::take(const Calibration& calibration) {
          "\", which the detector does not test");
   }
   if (calibration.key_id() != found->profile.key_id() ||
-      calibration.impl().parameters != found->profile.impl().json.at("parameters")) {
+      calibration.impl().parameters != found->profile.impl().json->at("parameters")) {
     fail(ErrorCode::InvalidCalibration, "the calibration for profile \"", calibration.profile(),
          "\" was built for another key or other parameters (key ", calibration.key_id(),
          "; the profile's is ", found->profile.key_id(), "): build it anew");

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/fail.h"
+#include "base/json.h"
 
 namespace countermark::marks {
 namespace {

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_fwd.h"
 #include "countermark/error.h"
 #include "countermark/token.h"
 #include "kernels/kernels.h"

@@ -10,7 +10,6 @@
 #include <span>
 #include <vector>
 
-#include "base/json.h"
 #include "marks/engine_mark.h"
 
 namespace countermark::marks {

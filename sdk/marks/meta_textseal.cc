@@ -6,6 +6,7 @@
 #include <optional>
 #include <unordered_set>
 
+#include "base/json.h"
 #include "marks/context_history.h"
 #include "marks/parameters.h"
 #include "prf/textseal_hash.h"

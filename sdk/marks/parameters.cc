@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/fail.h"
+#include "base/json.h"
 
 namespace countermark::marks {
 namespace {

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/fail.h"
+#include "base/json.h"
 #include "marks/green_list.h"
 #include "marks/parameters.h"
 #include "prf/jenkins.h"

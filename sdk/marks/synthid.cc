@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "base/json.h"
 #include "marks/context_history.h"
 #include "marks/parameters.h"
 #include "prf/synthid_hash.h"

@@ -13,6 +13,7 @@
 #include <unordered_set>
 
 #include "base/bytes.h"
+#include "base/json.h"
 #include "marks/context_history.h"
 #include "marks/parameters.h"
 #include "prf/philox.h"

@@ -107,7 +107,8 @@ KeyRingEntry read_entry(const Json& json, const HexSecrets& secrets, const std::
     entry.profiles.push_back(profiles::make(std::move(item)));
   }
   require_one_key(entry, what);
-  entry.unknown_fields = unknown_fields(json, {"key_id", "secret", "profiles"}, secrets);
+  entry.unknown_fields =
+      std::make_shared<const Json>(unknown_fields(json, {"key_id", "secret", "profiles"}, secrets));
   return entry;
 }
 
@@ -116,8 +117,8 @@ Json write_entry(const KeyRingEntry& entry, std::size_t i) {
   Json json = {{"key_id", entry.key_id},
                {"secret", profiles::placeholder(i, 2 * entry.secret.reveal().size())},
                {"profiles", Json::array()}};
-  for (const Profile& profile : entry.profiles) json["profiles"].push_back(profile.impl().json);
-  json.update(entry.unknown_fields);
+  for (const Profile& profile : entry.profiles) json["profiles"].push_back(*profile.impl().json);
+  if (entry.unknown_fields) json.update(*entry.unknown_fields);
   return json;
 }
 
@@ -167,7 +168,7 @@ Profile add(std::vector<KeyRingEntry>& entries, Secret secret, Profile profile) 
     if (entry.key_id == profile.key_id() && entry.secret == secret) home = &entry;
   }
   if (home == nullptr) {
-    entries.push_back({profile.key_id(), std::move(secret), {}, Json::object()});
+    entries.push_back({profile.key_id(), std::move(secret), {}, nullptr});
     home = &entries.back();
   }
   home->profiles.push_back(profile);
@@ -240,7 +241,8 @@ KeyRing KeyRing::open(const std::filesystem::path& path, const OpenOptions& opti
   if (const auto twice = std::adjacent_find(ids.begin(), ids.end()); twice != ids.end()) {
     fail(broken, what, ": profile id ", *twice, " occurs twice");
   }
-  impl->unknown_fields = unknown_fields(json, {"format", "entries"}, secrets);
+  impl->unknown_fields =
+      std::make_shared<const Json>(unknown_fields(json, {"format", "entries"}, secrets));
   return KeyRing(std::move(impl));
 }
 
@@ -251,7 +253,7 @@ void KeyRing::save(const std::filesystem::path& path) const {
   for (std::size_t i = 0; i < entries.size(); ++i) {
     json["entries"].push_back(write_entry(entries[i], i));
   }
-  json.update(impl_->unknown_fields);
+  if (impl_->unknown_fields) json.update(*impl_->unknown_fields);
   const std::string without_secrets = json.dump(2) + "\n";
   WipedString text(without_secrets.begin(), without_secrets.end());
   for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -300,7 +302,7 @@ Profile KeyRing::retire(std::string_view id) {
   for (KeyRingEntry& entry : impl_->entries) {
     for (Profile& profile : entry.profiles) {
       if (profile.id() != id) continue;
-      base::Json json = profile.impl().json;
+      base::Json json = *profile.impl().json;
       json["status"] = "retired";
       profile = profiles::make(std::move(json));
       return profile;

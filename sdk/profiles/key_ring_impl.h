@@ -1,13 +1,14 @@
 // What is behind a KeyRing: for the sampler and the detector, which take secrets from it.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_fwd.h"
 #include "countermark/key_ring.h"
 #include "keys/secret.h"
 
@@ -19,13 +20,13 @@ struct KeyRingEntry {
   std::string key_id;
   keys::Secret secret;
   std::vector<Profile> profiles;
-  /// Fields of the file that this version does not know.
-  base::Json unknown_fields;
+  /// Fields of the file that this version does not know; null: none.
+  std::shared_ptr<const base::Json> unknown_fields;
 };
 
 struct KeyRing::Impl {
   std::vector<KeyRingEntry> entries;
-  base::Json unknown_fields = base::Json::object();
+  std::shared_ptr<const base::Json> unknown_fields;
 
   /// The entry and the profile called `id`. Throws Error(UnknownProfile).
   std::pair<const KeyRingEntry*, const Profile*> find(std::string_view id) const;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/hex.h"
+#include "base/json.h"
 #include "keys/derivation.h"
 #include "marks/marks.h"
 #include "profiles/profile_impl.h"
@@ -136,7 +137,7 @@ Profile make(Json json) {
     fail(code, "profile field status must be \"active\" or \"retired\", got \"", status, "\"");
   }
   impl->active = status == "active";
-  impl->json = std::move(json);
+  impl->json = std::make_shared<const Json>(std::move(json));
   return Profile(std::move(impl));
 }
 
@@ -169,7 +170,7 @@ bool is_engine(const Profile& profile) { return marks::find(profile.mark()).make
 
 std::shared_ptr<const marks::EngineMark> make_engine_mark(const keys::Secret& key,
                                                           const Profile& profile) {
-  Json copy = profile.impl().json["parameters"];
+  Json copy = (*profile.impl().json)["parameters"];
   marks::Parameters parameters(copy);
   return marks::find(profile.mark()).make(key, parameters);
 }
@@ -207,7 +208,7 @@ marks::Countermark1Parameters parameters_of(const Profile& profile) {
     fail(ErrorCode::InvalidOption, "profile \"", profile.id(), "\" has the mark ", profile.mark(),
          ", and this is for countermark/1");
   }
-  return marks::Countermark1Parameters::from_json(profile.impl().json["parameters"]);
+  return marks::Countermark1Parameters::from_json((*profile.impl().json)["parameters"]);
 }
 
 std::int64_t id_limit(const Profile& profile) noexcept {
@@ -230,11 +231,11 @@ Profile Profile::from_json(std::string_view json) {
   return profiles::make(base::parse_json(json, ErrorCode::InvalidProfile, "the profile"));
 }
 
-std::string Profile::to_json() const { return impl_->json.dump(); }
+std::string Profile::to_json() const { return impl_->json->dump(); }
 const std::string& Profile::id() const noexcept { return impl_->id; }
 const std::string& Profile::mark() const noexcept { return impl_->mark; }
 std::string_view Profile::warning() const { return marks::find(impl_->mark).warning; }
-std::string Profile::parameters_json() const { return impl_->json["parameters"].dump(); }
+std::string Profile::parameters_json() const { return (*impl_->json)["parameters"].dump(); }
 const std::string& Profile::key_id() const noexcept { return impl_->key_id; }
 const std::string& Profile::commitment() const noexcept { return impl_->commitment; }
 const std::optional<TokenizerInfo>& Profile::tokenizer() const noexcept { return impl_->tokenizer; }

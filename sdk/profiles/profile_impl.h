@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/json.h"
+#include "base/json_fwd.h"
 #include "countermark/key_ring.h"
 #include "countermark/profile.h"
 #include "marks/countermark_1.h"
@@ -16,7 +16,7 @@ namespace countermark {
 
 struct Profile::Impl {
   /// Everything, the fields that this version does not know included.
-  base::Json json;
+  std::shared_ptr<const base::Json> json;
   std::string id;
   std::string mark;
   std::string key_id;
