@@ -606,7 +606,7 @@ def print_edits(model: Writer, provider: Provider, kept: Sequence[Kept]) -> None
             edits.append((f"what {known:,} answers show", drawn, texts))
         choose = redrawing(own, collection, most=0.5)
         texts = model.steered(len(own), of.settings, 23, choose)
-        edits.append(("where less than likely", share_redrawn(own, texts, collection), texts))
+        edits.append(("of these, the unlikely ones", share_redrawn(own, texts, collection), texts))
         choose = redrawing_at(own, places < drawn)
         texts = model.steered(len(own), of.settings, 21, choose)
         edits.append(("as many at random", drawn, texts))

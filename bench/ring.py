@@ -189,7 +189,18 @@ def main() -> None:
     model = Model(arguments.model)
     unmarked = unmarked_texts(model, arguments.texts)
 
-    rows = []
+    print("Cells: guilty accounts discovered, innocent ones (their mean share of the discovered).")
+    print_head(
+        "temperature, top-p",
+        "ours_rate",
+        "rings",
+        "texts",
+        "searched",
+        "of the marked",
+        *(f"at {rate:g}" for rate in RATES),
+        *(f"innocent, e of {e} or more, of 1/{e}" for e in E_VALUES),
+        "processor time",
+    )
     for settings in SETTINGS:
         runs: dict[tuple[float, int], list[Screened]] = {}
         for key in track(range(arguments.rings), str(settings), transient=True):
@@ -203,21 +214,8 @@ def main() -> None:
                 texts = ring.corpus(guilty, others)
                 screened = screen(tracer, texts, ring.guilty[:guilty], ours_rate)
                 runs.setdefault((ours_rate, guilty), []).append(screened)
-        rows += [row_of(settings, *how, some) for how, some in runs.items()]
-
-    print("Cells: guilty accounts discovered, innocent ones (their mean share of the discovered).")
-    print_head(
-        "temperature, top-p",
-        "ours_rate",
-        "rings",
-        "texts",
-        "searched",
-        "of the marked",
-        *(f"at {rate:g}" for rate in RATES),
-        *(f"innocent, e of {e} or more, of 1/{e}" for e in E_VALUES),
-        "processor time",
-    )
-    print("\n".join(rows), flush=True)
+        for how, some in runs.items():
+            print(row_of(settings, *how, some), flush=True)
     print_null(model, unmarked, arguments.null)
 
 
