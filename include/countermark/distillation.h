@@ -24,9 +24,13 @@ enum class PairWeights {
   Equal,
   /// ln(1 + n) for one that occurred n times.
   Log,
-  /// By how much it occurred more often than in the reference texts: popularity cancels. Pairs that
-  /// occurred there and not in the answers count too, against.
+  /// By how much it occurred more often than expected, by reference texts or another model's
+  /// predictions: popularity cancels. Pairs that were expected and did not occur count too,
+  /// against.
   Reference,
+  /// The same weight for another score, U^(1 / P - 1) - P, P being how likely the token was
+  /// expected to be: that of the locally most powerful test. Its p-value is Chernoff's bound.
+  MostPowerful,
 };
 
 struct DistillationOptions {
@@ -48,6 +52,14 @@ struct TokenProbability {
   TokenId token = 0;
   double probability = 0.0;
 };
+
+/// A model's predictions for a text: row i is for token i, given those before it.
+using Predictions = std::span<const std::span<const TokenProbability>>;
+
+/// The predictions of a model that does not know the key for the same text: at best one that was
+/// trained as the suspect was, on text that nobody marked. Where some texts have them all must, and
+/// reference texts are not looked at then.
+using Expected = std::optional<Predictions>;
 
 /// What a sequential test has found at one of its looks.
 struct DistillationLook {
@@ -118,22 +130,23 @@ class COUNTERMARK_API DistillationTest {
   /// An answer of a closed model. Contexts that the prompt goes on from are left out, since a model
   /// copies its prompt; the prompt must not have been marked under this key. Throws
   /// Error(EmptyText) or Error(TokenOutOfRange), and then nothing has changed.
-  void add_answer(std::span<const TokenId> prompt, std::span<const TokenId> answer);
+  void add_answer(std::span<const TokenId> prompt, std::span<const TokenId> answer,
+                  const Expected& expected = {});
 
   /// An open model's predictions for a text: `rows[i]` are those for token i given the tokens
   /// before it, the likely ones. A context that occurred before in the text is left out. The text
   /// must not have been marked under this key. Throws also Error(SizeMismatch) or
   /// Error(InvalidProbability).
-  void add_reading(std::span<const TokenId> tokens,
-                   std::span<const std::span<const TokenProbability>> rows);
+  void add_reading(std::span<const TokenId> tokens, Predictions rows,
+                   const Expected& expected = {});
 
   /// The same for a response that this profile marked, from the logs: where it was marked, and only
   /// the first time in all of them. From then on the p-value is 1 / e.
-  void add_served_reading(std::span<const TokenId> tokens,
-                          std::span<const std::span<const TokenProbability>> rows);
+  void add_served_reading(std::span<const TokenId> tokens, Predictions rows,
+                          const Expected& expected = {});
 
-  /// Text that does not know the key and is like the answers, for PairWeights::Reference: those of
-  /// another model to the same prompts, at best.
+  /// Text that does not know the key and is like the answers, to expect by: at best the answers to
+  /// the same prompts of a model that was trained as the suspect was, on text that nobody marked.
   void add_reference(std::span<const TokenId> tokens);
 
   /// A response from the logs, and whom it was served to; for learned_accounts() alone. The logs
@@ -147,8 +160,11 @@ class COUNTERMARK_API DistillationTest {
   /// result() does.
   LearnedAccounts learned_accounts(double false_discovery_rate = 0.01) const;
 
-  /// What is known so far. With PairWeights::Reference throws Error(EmptyText) where there is no
-  /// reference.
+  /// Positions that count so far.
+  std::size_t positions() const noexcept;
+
+  /// What is known so far. With PairWeights::Reference or MostPowerful throws Error(EmptyText)
+  /// where there is nothing to expect by.
   DistillationResult result() const;
 
   DistillationTest(DistillationTest&&) noexcept;

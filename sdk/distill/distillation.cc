@@ -22,6 +22,7 @@
 #include "profiles/key_ring_impl.h"
 #include "profiles/profile_impl.h"
 #include "stats/evidence.h"
+#include "stats/power_tail.h"
 #include "stats/sum.h"
 #include "stats/weighted_tail.h"
 
@@ -37,7 +38,7 @@ constexpr double least_probability = 1e-4;
 
 /// The tilts follow from the weights alone: which contexts are narrow is the key's.
 std::vector<double> tilts_for(const distill::WeightedPairs& pairs, double narrow_share) {
-  const double deviation = std::sqrt(pairs.squares() * narrow_share);
+  const double deviation = std::sqrt(pairs.variance() * narrow_share);
   std::vector<double> tilts;
   for (std::size_t k = 0; k < tilts_tried; ++k) {
     const double tilt = least_tilt * std::pow(tilt_ratio, static_cast<double>(k));
@@ -49,6 +50,13 @@ std::vector<double> tilts_for(const distill::WeightedPairs& pairs, double narrow
 /// Tilts for few pairs or many: how much of the evidence an account has hangs on the key.
 constexpr double account_tilts[] = {0x1p1,  0x1p0,  0x1p-1, 0x1p-2, 0x1p-3, 0x1p-4,
                                     0x1p-5, 0x1p-6, 0x1p-7, 0x1p-8, 0x1p-9, 0x1p-10};
+
+/// -ln(1 - U), or a most powerful test's U^(1 / P - 1) - P.
+double score_of(std::uint64_t hash, const distill::WeightedPairs::Kind& kind) {
+  if (kind.probability == 0.0) return prf::score(hash);
+  const double exponent = 1.0 / kind.probability - 1.0;
+  return std::exp(-exponent * prf::exponential(hash)) - kind.probability;
+}
 
 struct Evidence {
   std::size_t scored = 0;
@@ -62,29 +70,42 @@ using Mask = std::vector<bool>;
 Evidence test_under(const marks::Countermark1& mark, const distill::WeightedPairs& pairs,
                     std::span<const keys::Seed> seeds, const Mask& mask,
                     std::span<const double> tilts) {
-  std::vector<stats::WeightedTerms> terms;
-  for (const double weight : pairs.weights) terms.push_back({weight, 0});
+  const std::size_t kinds = pairs.kinds.size();
+  std::vector<std::size_t> counts(kinds);
+  std::vector<stats::Sum> sums(kinds);
   Evidence evidence;
-  std::vector<stats::Sum> scores(terms.size());
   for (std::size_t i = 0; i < seeds.size(); ++i) {
     if (!mask[i] || !mark.parameters().is_narrow(seeds[i])) continue;
     const marks::TokenHash hash{seeds[i], {}};
     for (std::size_t k = pairs.begins[i]; k < pairs.begins[i + 1]; ++k) {
-      const distill::WeightedPairs::Pair& pair = pairs.pairs[k];
-      scores[pair.weight].add(prf::score(hash(pair.token)));
-      ++terms[pair.weight].count;
+      const auto& [token, kind] = pairs.pairs[k];
+      sums[kind].add(score_of(hash(token), pairs.kinds[kind]));
+      ++counts[kind];
       ++evidence.scored;
     }
   }
   if (evidence.scored == 0) return evidence;
-  std::vector<double> sums;
+  std::vector<double> scores;
   stats::Sum weighted;
-  for (std::size_t k = 0; k < terms.size(); ++k) {
-    sums.push_back(scores[k].value());
-    weighted.add(terms[k].weight * sums[k]);
+  for (std::size_t kind = 0; kind < kinds; ++kind) {
+    scores.push_back(sums[kind].value());
+    weighted.add(pairs.kinds[kind].weight * scores[kind]);
+  }
+  if (pairs.kinds.front().probability > 0.0) {
+    std::vector<stats::PowerTerms> terms;
+    for (std::size_t kind = 0; kind < kinds; ++kind) {
+      terms.push_back({pairs.kinds[kind].weight, pairs.kinds[kind].probability, counts[kind]});
+    }
+    evidence.log10_p = stats::log10_power_tail(terms, weighted.value());
+    evidence.log10_e = stats::log10_power_e_value(terms, tilts, weighted.value());
+    return evidence;
+  }
+  std::vector<stats::WeightedTerms> terms;
+  for (std::size_t kind = 0; kind < kinds; ++kind) {
+    terms.push_back({pairs.kinds[kind].weight, counts[kind]});
   }
   evidence.log10_p = stats::log10_weighted_tail(terms, weighted.value());
-  evidence.log10_e = stats::log10_weighted_e_value(terms, sums, tilts);
+  evidence.log10_e = stats::log10_weighted_e_value(terms, scores, tilts);
   return evidence;
 }
 
@@ -124,7 +145,7 @@ struct DistillationTest::Impl {
   marks::Countermark1Parameters parameters;
   DistillationOptions options;
   marks::Countermark1 mark;
-  distill::PairCounts counts = {}, reference = {};
+  distill::PairTables tables = {};
   std::size_t texts = 0, positions = 0;
   /// After which served responses were marked: their scores were looked at when they were served,
   /// so that their weights must not change any more.
@@ -134,16 +155,20 @@ struct DistillationTest::Impl {
   std::vector<DistillationLook> looks = {};
 
   bool key_decides() const { return options.ledger || !served.empty(); }
-  distill::WeightedPairs weighted() const {
-    return distill::weigh(counts, reference, options.weights);
-  }
+  distill::WeightedPairs weighted() const { return distill::weigh(tables, options.weights); }
   std::vector<double> tilts(const distill::WeightedPairs& pairs) const {
     return tilts_for(pairs, static_cast<double>(parameters.narrow_units) / 65536.0);
   }
   Mask mask(const distill::WeightedPairs& pairs, std::span<const keys::Seed> seeds) const;
-  void require_rows(std::span<const TokenId> tokens,
-                    std::span<const std::span<const TokenProbability>> rows) const;
-  void add(const keys::Block& context, std::span<const TokenProbability> row);
+  bool needs_reference() const {
+    return options.weights == PairWeights::Reference ||
+           options.weights == PairWeights::MostPowerful;
+  }
+  void require_rows(const char* what, std::span<const TokenId> tokens, Predictions rows) const;
+  void require_expected(std::span<const TokenId> tokens, const Expected& expected) const;
+  /// Counts a position of a text: what follows, or what the suspect holds possible.
+  void add(const keys::Block& context, std::span<const TokenProbability> shown,
+           const Expected& expected, std::size_t i);
   void require_reference() const;
   /// `visit(i)` for each position of a response that the narrow layer has marked.
   template <typename Visit>
@@ -198,47 +223,65 @@ DistillationTest::DistillationTest(DistillationTest&&) noexcept = default;
 DistillationTest& DistillationTest::operator=(DistillationTest&&) noexcept = default;
 DistillationTest::~DistillationTest() = default;
 
-void DistillationTest::add_answer(std::span<const TokenId> prompt,
-                                  std::span<const TokenId> answer) {
+void DistillationTest::add_answer(std::span<const TokenId> prompt, std::span<const TokenId> answer,
+                                  const Expected& expected) {
   detect::require_prompt(impl_->profile, prompt);
   detect::require_text(impl_->profile, answer);
+  impl_->require_expected(answer, expected);
   const distill::Contexts known = distill::contexts_in(prompt, impl_->width());
   for (std::size_t i = impl_->width(); i < answer.size(); ++i) {
     const keys::Block context = impl_->context_before(answer, i);
     if (known.contains(context)) continue;
-    impl_->counts.add(context, answer[i], 1.0);
-    ++impl_->positions;
+    const TokenProbability said = {answer[i], 1.0};
+    impl_->add(context, {&said, 1}, expected, i);
   }
   impl_->end_text();
 }
 
-void DistillationTest::Impl::require_rows(
-    std::span<const TokenId> tokens,
-    std::span<const std::span<const TokenProbability>> rows) const {
+void DistillationTest::Impl::require_rows(const char* what, std::span<const TokenId> tokens,
+                                          Predictions rows) const {
   detect::require_text(profile, tokens);
   if (rows.size() != tokens.size()) {
     fail(ErrorCode::SizeMismatch, "the text has ", tokens.size(), " tokens, and there are ",
-         rows.size(), " rows of predictions");
+         rows.size(), " rows of ", what);
   }
   const std::int64_t limit = profiles::id_limit(profile);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (const TokenProbability& p : rows[i]) {
       if (p.token < 0 || p.token >= limit) {
-        fail(ErrorCode::TokenOutOfRange, "row ", i, " predicts token ", p.token,
+        fail(ErrorCode::TokenOutOfRange, "row ", i, " of ", what, " has token ", p.token,
              ", but the profile has ids 0..", limit - 1);
       }
       if (!(p.probability >= 0.0 && p.probability <= 1.001)) {
-        fail(ErrorCode::InvalidProbability, "row ", i, " gives token ", p.token,
+        fail(ErrorCode::InvalidProbability, "row ", i, " of ", what, " gives token ", p.token,
              " the probability ", p.probability, ", which must be in [0, 1]");
       }
     }
   }
 }
 
+void DistillationTest::Impl::require_expected(std::span<const TokenId> tokens,
+                                              const Expected& expected) const {
+  if (expected) require_rows("expected", tokens, *expected);
+  if (positions > 0 && expected.has_value() == tables.expected.empty()) {
+    fail(ErrorCode::InvalidOption,
+         "either all texts come with what is expected of them, or none does: this one has ",
+         expected ? "it" : "none", ", and those before it have ", expected ? "none" : "it");
+  }
+}
+
 void DistillationTest::Impl::add(const keys::Block& context,
-                                 std::span<const TokenProbability> row) {
-  for (const TokenProbability& p : row) {
-    if (p.probability >= least_probability) counts.add(context, p.token, p.probability);
+                                 std::span<const TokenProbability> shown, const Expected& expected,
+                                 std::size_t i) {
+  tables.counts.add_place(context);
+  for (const TokenProbability& p : shown) {
+    if (p.probability >= least_probability) tables.counts.add(context, p.token, p.probability);
+  }
+  if (expected) {
+    tables.expected.add_place(context);
+    for (const TokenProbability& p : (*expected)[i]) {
+      if (p.probability >= least_probability) tables.expected.add(context, p.token, p.probability);
+    }
   }
   ++positions;
 }
@@ -254,16 +297,17 @@ Mask DistillationTest::Impl::mask(const distill::WeightedPairs& pairs,
 }
 
 void DistillationTest::Impl::require_reference() const {
-  if (options.weights == PairWeights::Reference && reference.empty()) {
+  if (needs_reference() && !tables.has_reference()) {
     fail(ErrorCode::EmptyText,
-         "weights by a reference need one: add_reference() texts that do not know the key");
+         "these weights need something to expect by: add_reference() texts that do not know the "
+         "key, or give a model's predictions with each text");
   }
 }
 
 void DistillationTest::Impl::end_text() {
   ++texts;
   if (!options.sequential || positions < positions_at(next_look)) return;
-  if (options.weights == PairWeights::Reference && reference.empty()) return;
+  if (needs_reference() && !tables.has_reference()) return;
   // What a long text has jumped over is spent.
   while (positions >= positions_at(next_look + 1)) ++next_look;
   const distill::WeightedPairs pairs = weighted();
@@ -275,26 +319,28 @@ void DistillationTest::Impl::end_text() {
   ++next_look;
 }
 
-void DistillationTest::add_reading(std::span<const TokenId> tokens,
-                                   std::span<const std::span<const TokenProbability>> rows) {
-  impl_->require_rows(tokens, rows);
+void DistillationTest::add_reading(std::span<const TokenId> tokens, Predictions rows,
+                                   const Expected& expected) {
+  impl_->require_rows("predictions", tokens, rows);
+  impl_->require_expected(tokens, expected);
   distill::Contexts known;
   for (std::size_t i = impl_->width(); i < tokens.size(); ++i) {
     const keys::Block context = impl_->context_before(tokens, i);
-    if (known.insert(context).second) impl_->add(context, rows[i]);
+    if (known.insert(context).second) impl_->add(context, rows[i], expected, i);
   }
   impl_->end_text();
 }
 
-void DistillationTest::add_served_reading(std::span<const TokenId> tokens,
-                                          std::span<const std::span<const TokenProbability>> rows) {
-  impl_->require_rows(tokens, rows);
+void DistillationTest::add_served_reading(std::span<const TokenId> tokens, Predictions rows,
+                                          const Expected& expected) {
+  impl_->require_rows("predictions", tokens, rows);
+  impl_->require_expected(tokens, expected);
   // Whether a context comes up at all may hang on the scores of those before it, but never on its
   // own: taken in the order in which they first chose a token, the scores are fresh, and a product
   // of e-values holds. A weight that grew with later texts would undo that.
   impl_->each_marked(tokens, [&](std::size_t i) {
     const keys::Block context = impl_->context_before(tokens, i);
-    if (impl_->served.insert(context).second) impl_->add(context, rows[i]);
+    if (impl_->served.insert(context).second) impl_->add(context, rows[i], expected, i);
   });
   impl_->end_text();
 }
@@ -302,9 +348,13 @@ void DistillationTest::add_served_reading(std::span<const TokenId> tokens,
 void DistillationTest::add_reference(std::span<const TokenId> tokens) {
   detect::require_text(impl_->profile, tokens);
   for (std::size_t i = impl_->width(); i < tokens.size(); ++i) {
-    impl_->reference.add(impl_->context_before(tokens, i), tokens[i], 1.0);
+    const keys::Block context = impl_->context_before(tokens, i);
+    impl_->tables.reference.add_place(context);
+    impl_->tables.reference.add(context, tokens[i], 1.0);
   }
 }
+
+std::size_t DistillationTest::positions() const noexcept { return impl_->positions; }
 
 void DistillationTest::add_log(std::uint64_t account, std::span<const TokenId> response) {
   detect::require_text(impl_->profile, response);
@@ -331,10 +381,10 @@ LearnedAccounts DistillationTest::learned_accounts(double false_discovery_rate) 
     ++account.told.contexts;
     const marks::TokenHash hash{seeds[i], {}};
     for (std::size_t k = pairs.begins[i]; k < pairs.begins[i + 1]; ++k) {
-      const double weight = pairs.weights[pairs.pairs[k].weight];
+      const distill::WeightedPairs::Kind& kind = pairs.kinds[pairs.pairs[k].kind];
       const double score = prf::score(hash(pairs.pairs[k].token));
       for (std::size_t t = 0; t < std::size(account_tilts); ++t) {
-        const double tilt = stats::term_tilt(account_tilts[t], weight);
+        const double tilt = stats::term_tilt(account_tilts[t], kind.weight);
         account.log_products[t].add(tilt * score + std::log1p(-tilt));
       }
       ++account.told.scored;

@@ -20,26 +20,36 @@ Contexts contexts_in(std::span<const TokenId> tokens, std::size_t width) {
   return contexts;
 }
 
-void PairCounts::add(const keys::Block& context, TokenId token, double count) {
-  const auto [found, is_new] = numbers_.try_emplace(context, contexts_.size());
+std::size_t PairCounts::row_of(const keys::Block& context) {
+  const auto [found, is_new] = rows_.try_emplace(context, contexts_.size());
   if (is_new) {
     contexts_.push_back(context);
+    places_.push_back(0.0);
     tokens_.emplace_back();
   }
-  std::vector<Token>& tokens = tokens_[found->second];
-  const auto known =
-      std::find_if(tokens.begin(), tokens.end(), [&](const Token& t) { return t.token == token; });
-  if (known != tokens.end()) {
-    known->count += count;
+  return found->second;
+}
+
+void PairCounts::add(const keys::Block& context, TokenId token, double count) {
+  std::vector<Token>& tokens = tokens_[row_of(context)];
+  const auto place = std::lower_bound(tokens.begin(), tokens.end(), token,
+                                      [](const Token& t, TokenId id) { return t.token < id; });
+  if (place != tokens.end() && place->token == token) {
+    place->count += count;
   } else {
-    tokens.push_back({token, count});
+    tokens.insert(place, {token, count});
   }
 }
 
 std::span<const PairCounts::Token> PairCounts::after(const keys::Block& context) const {
-  const auto found = numbers_.find(context);
-  if (found == numbers_.end()) return {};
+  const auto found = rows_.find(context);
+  if (found == rows_.end()) return {};
   return tokens_[found->second];
+}
+
+double PairCounts::places_after(const keys::Block& context) const {
+  const auto found = rows_.find(context);
+  return found == rows_.end() ? 0.0 : places_[found->second];
 }
 
 }  // namespace countermark::distill

@@ -31,18 +31,28 @@ class PairCounts {
     double count;
   };
 
+  /// A context that comes up once more, whatever follows.
+  void add_place(const keys::Block& context) { places_[row_of(context)] += 1.0; }
   void add(const keys::Block& context, TokenId token, double count);
 
   /// In the order in which they were first seen.
   std::span<const keys::Block> contexts() const noexcept { return contexts_; }
+  /// By id.
   std::span<const Token> tokens(std::size_t context) const noexcept { return tokens_[context]; }
-  /// Those of a context; none where it was never seen.
-  std::span<const Token> after(const keys::Block& context) const;
+  /// How often a context came up.
+  double places(std::size_t context) const noexcept { return places_[context]; }
   bool empty() const noexcept { return contexts_.empty(); }
 
+  /// The same of a context by name; nothing where it was never seen.
+  std::span<const Token> after(const keys::Block& context) const;
+  double places_after(const keys::Block& context) const;
+
  private:
-  std::unordered_map<keys::Block, std::size_t, BlockHash> numbers_;
+  std::size_t row_of(const keys::Block& context);
+
+  std::unordered_map<keys::Block, std::size_t, BlockHash> rows_;
   std::vector<keys::Block> contexts_;
+  std::vector<double> places_;
   std::vector<std::vector<Token>> tokens_;
 };
 

@@ -28,7 +28,7 @@ def marked(ring: cm.KeyRing, tokens: int, seed: int) -> npt.NDArray[np.int32]:
     return response.tokens
 
 
-@pytest.mark.parametrize("weights", ["equal", "log", "reference"])
+@pytest.mark.parametrize("weights", ["equal", "log", "reference", "most_powerful"])
 def test_answers_that_know_the_key(ring: cm.KeyRing, weights: Any) -> None:
     random = np.random.default_rng(0)
     guilty = cm.DistillationTest(ring, "prod", weights=weights, decoys=19)
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_told(ring: cm.KeyRing) -> None:
         test.add_reading([1, 2, 3], np.full((2, VOCAB), 1 / VOCAB))
     with pytest.raises(cm.CountermarkError, match="softmax"):
         test.add_reading([1, 2, 3], np.full((3, VOCAB), 2.0))
-    with pytest.raises(cm.CountermarkError, match="predicts token -5"):
+    with pytest.raises(cm.CountermarkError, match="of predictions has token -5"):
         test.add_reading([1, 2], (np.array([[-5], [1]]), np.array([[0.5], [0.5]])))
 
 
@@ -189,3 +189,28 @@ def test_logs_say_whom_a_suspect_learned_from(ring: cm.KeyRing) -> None:
     assert first.scored >= first.contexts > 100
     assert repr(learned) == "<LearnedAccounts discovered=1 tested=4>"
     assert repr(first).startswith("<LearnedAccount account=9223372036854775810 ")
+
+
+def test_what_another_model_expects(ring: cm.KeyRing) -> None:
+    random = np.random.default_rng(5)
+    alike = random.dirichlet(np.full(VOCAB, 0.2), 100)
+    results = []
+    for has_expected in (True, False):
+        test = cm.DistillationTest(
+            ring, "prod", weights="reference" if has_expected else "log", decoys=0
+        )
+        for n in range(5):
+            text = marked(ring, 100, n)
+            rows = 0.9 * alike
+            rows[np.arange(100), text] += 0.1
+            test.add_reading(text, rows, expected=alike if has_expected else None)
+        results.append(test.result())
+        assert test.positions == results[-1].positions
+    assert results[0].log10_p < results[1].log10_p - 3
+    test = cm.DistillationTest(ring, "prod", weights="reference", decoys=0)
+    test.add_answer([1], text, expected=alike)
+    assert test.result().scored > 0
+    with pytest.raises(cm.CountermarkError, match="either all texts come with what is expected"):
+        test.add_answer([1], text)
+    with pytest.raises(cm.CountermarkError, match="99 rows for 100 tokens"):
+        test.add_answer([1], text, expected=alike[:99])

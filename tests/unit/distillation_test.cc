@@ -78,7 +78,7 @@ DistillationResult result_for(const KeyRing& keys, const Student& student, PairW
   DistillationTest distillation(keys, "p", {.weights = weights, .decoys = 19});
   std::mt19937_64 random(seed);
   for (int i = 0; i < 40; ++i) distillation.add_answer({}, student.answer(100, random));
-  if (weights == PairWeights::Reference) {
+  if (weights == PairWeights::Reference || weights == PairWeights::MostPowerful) {
     const Student other = student_of(ring(99), 60);
     for (int i = 0; i < 60; ++i) distillation.add_reference(other.answer(100, random));
   }
@@ -94,7 +94,8 @@ keys::Block block_of(TokenId first, TokenId second) {
 
 TEST_CASE("DistillationTest: a student of marked answers shows it, and one of others does not") {
   const Student taught = student_of(ring(), 60), other = student_of(ring(2), 60);
-  for (const PairWeights weights : {PairWeights::Equal, PairWeights::Log, PairWeights::Reference}) {
+  for (const PairWeights weights :
+       {PairWeights::Equal, PairWeights::Log, PairWeights::Reference, PairWeights::MostPowerful}) {
     CAPTURE(static_cast<int>(weights));
     const DistillationResult found = result_for(ring(), taught, weights);
     CHECK(found.log10_p < -10.0);
@@ -330,36 +331,107 @@ TEST_CASE("DistillationTest: logs say from whose responses a student learned") {
 }
 
 TEST_CASE("DistillationTest: weights are those of the counts") {
-  distill::PairCounts counts, reference;
-  counts.add(block_of(1, 2), 3, 1.0);
-  counts.add(block_of(1, 2), 3, 2.0);
-  counts.add(block_of(1, 2), 4, 1.0);
-  counts.add(block_of(5, 6), 3, 1.0);
-  const auto weight_of = [](const distill::WeightedPairs& pairs, std::size_t context,
-                            TokenId token) {
-    for (std::size_t k = pairs.begins[context]; k < pairs.begins[context + 1]; ++k) {
-      if (pairs.pairs[k].token == token) return pairs.weights[pairs.pairs[k].weight];
+  distill::PairTables tables;
+  const auto add = [](distill::PairCounts& counts, const keys::Block& context, TokenId token,
+                      int times) {
+    for (int i = 0; i < times; ++i) {
+      counts.add_place(context);
+      counts.add(context, token, 1.0);
     }
-    return 0.0;
   };
-  const auto equal = distill::weigh(counts, reference, PairWeights::Equal);
-  CHECK(equal.weights == std::vector<double>{1.0});
+  add(tables.counts, block_of(1, 2), 3, 3);
+  add(tables.counts, block_of(1, 2), 4, 1);
+  add(tables.counts, block_of(5, 6), 3, 1);
+  CHECK(tables.counts.places_after(block_of(1, 2)) == 4.0);
+  const auto kind_of = [](const distill::WeightedPairs& pairs, std::size_t context, TokenId token) {
+    for (std::size_t k = pairs.begins[context]; k < pairs.begins[context + 1]; ++k) {
+      if (pairs.pairs[k].token == token) return pairs.kinds[pairs.pairs[k].kind];
+    }
+    return distill::WeightedPairs::Kind{0.0, 0.0};
+  };
+  const auto weight_of = [&](const distill::WeightedPairs& pairs, std::size_t context,
+                             TokenId token) { return kind_of(pairs, context, token).weight; };
+  const auto equal = distill::weigh(tables, PairWeights::Equal);
+  REQUIRE(equal.kinds.size() == 1);
+  CHECK(equal.kinds[0].weight == 1.0);
+  CHECK(equal.kinds[0].probability == 0.0);
   CHECK(equal.contexts == std::vector<keys::Block>{block_of(1, 2), block_of(5, 6)});
-  CHECK(equal.squares() == 3.0);
-  const auto log = distill::weigh(counts, reference, PairWeights::Log);
-  CHECK(log.weights.size() == 2);
-  CHECK(weight_of(log, 0, 3) == doctest::Approx(std::log(4.0)).epsilon(1.0 / 256.0));
-  CHECK(weight_of(log, 0, 4) == doctest::Approx(std::log(2.0)).epsilon(1.0 / 256.0));
+  CHECK(equal.variance() == 3.0);
+  const auto log = distill::weigh(tables, PairWeights::Log);
+  CHECK(log.kinds.size() == 2);
+  CHECK(weight_of(log, 0, 3) == doctest::Approx(std::log(4.0)).epsilon(1.0 / 128.0));
+  CHECK(weight_of(log, 0, 4) == doctest::Approx(std::log(2.0)).epsilon(1.0 / 128.0));
   CHECK(weight_of(log, 0, 4) == weight_of(log, 1, 3));
 
   // In the reference 4 follows (1, 2) nearly always, and 9 sometimes.
-  reference.add(block_of(1, 2), 4, 900.0);
-  reference.add(block_of(1, 2), 9, 100.0);
-  const auto against = distill::weigh(counts, reference, PairWeights::Reference);
-  CHECK(weight_of(against, 0, 3) > 2.5);
-  // 1 - 4 * 0.9, damped; and never seen where 0.4 were expected.
-  CHECK(weight_of(against, 0, 4) == doctest::Approx(-2.6 / 1.9).epsilon(0.02));
-  CHECK(weight_of(against, 0, 9) == doctest::Approx(-0.4 / 1.1).epsilon(0.02));
+  add(tables.reference, block_of(1, 2), 4, 1800);
+  add(tables.reference, block_of(1, 2), 9, 200);
+  const auto against = distill::weigh(tables, PairWeights::Reference);
+  CHECK(weight_of(against, 0, 3) > 2.9);
+  // 1 of 4 where 4 * 0.9 were expected, damped; and none where 0.4 were.
+  CHECK(weight_of(against, 0, 4) == doctest::Approx(-2.6 / (1.0 + 0.02 * 3.6)).epsilon(0.02));
+  CHECK(weight_of(against, 0, 9) == doctest::Approx(-0.4 / (1.0 + 0.02 * 0.4)).epsilon(0.02));
+  const auto powerful = distill::weigh(tables, PairWeights::MostPowerful);
+  CHECK(kind_of(powerful, 0, 4).weight == doctest::Approx(weight_of(against, 0, 4)).epsilon(0.04));
+  CHECK(kind_of(powerful, 0, 4).probability == doctest::Approx(0.9).epsilon(0.2));
+  CHECK(kind_of(powerful, 0, 9).probability == doctest::Approx(0.1).epsilon(0.2));
+  // Half of what it shows itself, where nobody else would have.
+  CHECK(kind_of(powerful, 0, 3).probability == doctest::Approx(3.0 / 8.0).epsilon(0.2));
+
+  // What another model would have shown goes before texts.
+  for (int i = 0; i < 4; ++i) tables.expected.add_place(block_of(1, 2));
+  tables.expected.add(block_of(1, 2), 3, 2.0);
+  tables.expected.add(block_of(1, 2), 7, 1.5);
+  const auto expected = distill::weigh(tables, PairWeights::Reference);
+  CHECK(weight_of(expected, 0, 3) == doctest::Approx(1.0 / 1.04).epsilon(0.01));
+  CHECK(weight_of(expected, 0, 4) == 1.0);
+  CHECK(weight_of(expected, 0, 7) == doctest::Approx(-1.5 / 1.03).epsilon(0.01));
+  CHECK(weight_of(expected, 0, 9) == 0.0);
+  CHECK(weight_of(expected, 1, 3) == 1.0);
+  // No pair weighs more than so much, either way.
+  add(tables.counts, block_of(1, 2), 8, 100);
+  tables.expected.add(block_of(1, 2), 9, 1e6);
+  const auto limited = distill::weigh(tables, PairWeights::Reference);
+  CHECK(weight_of(limited, 0, 8) == 30.0);
+  CHECK(weight_of(limited, 0, 9) == -30.0);
+}
+
+TEST_CASE("DistillationTest: what another model would have said takes popularity away") {
+  const KeyRing keys = ring();
+  const Sampler sampler(keys, "p");
+  // All that the suspect says is popular: one token after each, and sometimes what the mark chose.
+  DistillationTest with(keys, "p", {.weights = PairWeights::Reference, .decoys = 0}),
+      by_log(keys, "p", {.weights = PairWeights::Log, .decoys = 0});
+  std::mt19937_64 random(7);
+  for (int n = 0; n < 30; ++n) {
+    test::Tokens text = test::random_tokens(2, vocab_size, random());
+    std::vector<TokenProbability> predictions;
+    predictions.reserve(200);
+    std::vector<std::span<const TokenProbability>> rows(2);
+    while (text.size() < 100) {
+      const auto popular = static_cast<TokenId>((text.back() + 1) % 40);
+      Sequence sequence = sampler.sequence({.seed = 1, .response_so_far = std::span(text).last(2)});
+      TokenId marked = 0;
+      REQUIRE(sequence.select(test::Row(vocab_size, 0.0F), {}, marked) == ErrorCode::Ok);
+      text.push_back(random() % 10 < 9 ? popular : marked);
+      predictions.push_back({popular, 0.9});
+      rows.push_back({&predictions.back(), 1});
+    }
+    with.add_answer({}, text, Predictions(rows));
+    by_log.add_answer({}, text);
+  }
+  CHECK(with.result().log10_p < -10.0);
+  CHECK(with.result().log10_p < by_log.result().log10_p - 3.0);
+  const test::Tokens text = {1, 2, 3};
+  CHECK(test::thrown_by([&] { with.add_answer({}, text); }).names("either all texts come with"));
+  std::vector<std::span<const TokenProbability>> rows(3);
+  CHECK(test::thrown_by([&] {
+          by_log.add_answer({}, text, Predictions(rows));
+        }).names("either all texts come with"));
+  rows.resize(2);
+  CHECK(test::thrown_by([&] {
+          with.add_answer({}, text, Predictions(rows));
+        }).names("2 rows of expected"));
 }
 
 TEST_CASE("DistillationTest: asks for a profile of ours with a narrow layer, and for texts of it") {
@@ -387,7 +459,9 @@ TEST_CASE("DistillationTest: asks for a profile of ours with a narrow layer, and
   rows.resize(4);
   const TokenProbability wrong_token[] = {{40, 0.1}}, wrong[] = {{1, 1.5}}, none[] = {{1, NAN}};
   rows[3] = wrong_token;
-  CHECK(thrown([&] { distillation.add_reading(text, rows); }).names("row 3 predicts token 40"));
+  CHECK(thrown([&] {
+          distillation.add_reading(text, rows);
+        }).names("row 3 of predictions has token 40"));
   rows[3] = wrong;
   CHECK(thrown([&] { distillation.add_reading(text, rows); }).code ==
         ErrorCode::InvalidProbability);

@@ -1066,7 +1066,7 @@ class DistillationTest:
         profile: str,
         ledger: Ledger | None = None,
         *,
-        weights: Literal["equal", "log", "reference"] = "log",
+        weights: Literal["equal", "log", "reference", "most_powerful"] = "log",
         sequential: bool = False,
         decoys: int = 99,
         threads: int = 0,
@@ -1074,18 +1074,32 @@ class DistillationTest:
         """Test a profile of countermark/1 that has a narrow layer.
 
         ``weights``, what a pair of context and token counts for that occurred n times: 1, ln(1 +
-        n), or its excess over reference texts. Fix them before looking. ``decoys`` keys, at most
+        n), or its excess over what was expected by reference texts or a model, for the usual score
+        or for that of the locally most powerful test. Fix them before looking. ``decoys`` keys, at most
         100,000, are tested beside the real one. With a ``ledger`` only contexts that it holds are
         looked at. ``sequential``: one may stop as soon as the evidence suffices; the test looks at
         4,096 * 2 ** (k / 2) positions and spends its error rate on the looks.
         """
-    def add_answer(self, prompt_ids: _TokenIds, answer_ids: _TokenIds) -> None:
-        """Add an answer of a closed model; what the prompt goes on from is left out."""
+    def add_answer(
+        self, prompt_ids: _TokenIds, answer_ids: _TokenIds, *, expected: Any = None
+    ) -> None:
+        """Add an answer of a closed model; what the prompt goes on from is left out.
+
+        ``expected``, for weights by a reference: another model's predictions for each token of the
+        answer, as in :meth:`add_reading`. All texts have it or none.
+        """
     def add_reading(
-        self, token_ids: _TokenIds, probabilities: Any, *, served: bool = False
+        self,
+        token_ids: _TokenIds,
+        probabilities: Any,
+        *,
+        expected: Any = None,
+        served: bool = False,
     ) -> None:
         """Add an open model's predictions for each token of a text, given those before it.
 
+        ``expected``: those of a model that does not know the key, at best one that was trained as
+        the suspect was on text that nobody marked.
         ``served``: the text is a response that this profile marked, from the logs. Any other must
         not have been marked under this key.
 
@@ -1093,7 +1107,11 @@ class DistillationTest:
         [n, vocab], sparse (ids [n, k], probabilities [n, k]), or chunks of either.
         """
     def add_reference(self, token_ids: _TokenIds) -> None:
-        """Add text that does not know the key and is like the answers."""
+        """Add text that does not know the key and is like the answers, to expect by.
+
+        At best the answers to the same prompts of a model that was trained as the suspect was, on
+        text that nobody marked.
+        """
     def add_log(self, account: int, token_ids: _TokenIds) -> None:
         """Add a response from the logs, and whom it was served to.
 
@@ -1106,6 +1124,9 @@ class DistillationTest:
         Each by the contexts that were marked in its responses alone. At most the rate, in (0, 0.5],
         of those discovered is expected to be there by chance (e-BH).
         """
+    @property
+    def positions(self) -> int:
+        """Positions that count so far."""
     def result(self) -> DistillationResult:
         """Return what is known so far."""
 

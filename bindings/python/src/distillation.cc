@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -24,14 +25,16 @@ PairWeights weights_of(const std::string& name) {
   if (name == "equal") return PairWeights::Equal;
   if (name == "log") return PairWeights::Log;
   if (name == "reference") return PairWeights::Reference;
+  if (name == "most_powerful") return PairWeights::MostPowerful;
   throw Error(ErrorCode::InvalidOption,
-              text("weights must be \"equal\", \"log\" or \"reference\", got \"", name, "\""));
+              text("weights must be \"equal\", \"log\", \"reference\" or \"most_powerful\", got \"",
+                   name, "\""));
 }
 
 /// Rows of predictions, asked through countermark.models.
-class Predictions {
+class PredictedRows {
  public:
-  Predictions(const py::object& probabilities, std::size_t tokens) {
+  PredictedRows(const py::object& probabilities, std::size_t tokens) {
     const py::tuple known =
         py::module_::import("countermark.models").attr("predictions_of")(probabilities, tokens);
     const auto ids = known[0].cast<py::array_t<std::int64_t, py::array::c_style>>();
@@ -52,15 +55,20 @@ class Predictions {
       rows_.push_back(std::span(all_).subspan(begin));
     }
   }
-  Predictions(const Predictions&) = delete;
-  Predictions& operator=(const Predictions&) = delete;
+  PredictedRows(const PredictedRows&) = delete;
+  PredictedRows& operator=(const PredictedRows&) = delete;
 
-  std::span<const std::span<const TokenProbability>> rows() const noexcept { return rows_; }
+  Predictions rows() const noexcept { return rows_; }
 
  private:
   std::vector<TokenProbability> all_;
   std::vector<std::span<const TokenProbability>> rows_;
 };
+
+/// None: nothing is expected.
+std::unique_ptr<PredictedRows> expected_rows(const py::object& expected, std::size_t tokens) {
+  return expected.is_none() ? nullptr : std::make_unique<PredictedRows>(expected, tokens);
+}
 
 }  // namespace
 
@@ -159,24 +167,30 @@ void bind_distillation(py::module_& m) {
            "threads"_a = defaults.threads)
       .def(
           "add_answer",
-          [](DistillationTest& self, py::handle prompt_ids, py::handle answer_ids) {
+          [](DistillationTest& self, py::handle prompt_ids, py::handle answer_ids,
+             const py::object& expected) {
             const TokenIds prompt(prompt_ids, "prompt_ids"), answer(answer_ids, "answer_ids");
-            self.add_answer(prompt.ids(), answer.ids());
+            const auto rows = expected_rows(expected, answer.ids().size());
+            self.add_answer(prompt.ids(), answer.ids(),
+                            rows ? Expected(rows->rows()) : std::nullopt);
           },
-          "prompt_ids"_a, "answer_ids"_a)
+          "prompt_ids"_a, "answer_ids"_a, py::kw_only(), "expected"_a = py::none())
       .def(
           "add_reading",
           [](DistillationTest& self, py::handle token_ids, const py::object& probabilities,
-             bool served) {
+             const py::object& expected, bool served) {
             const TokenIds ids(token_ids, "token_ids");
-            const Predictions predictions(probabilities, ids.ids().size());
+            const PredictedRows predictions(probabilities, ids.ids().size());
+            const auto rows = expected_rows(expected, ids.ids().size());
+            const Expected others = rows ? Expected(rows->rows()) : std::nullopt;
             if (served) {
-              self.add_served_reading(ids.ids(), predictions.rows());
+              self.add_served_reading(ids.ids(), predictions.rows(), others);
             } else {
-              self.add_reading(ids.ids(), predictions.rows());
+              self.add_reading(ids.ids(), predictions.rows(), others);
             }
           },
-          "token_ids"_a, "probabilities"_a, py::kw_only(), "served"_a = false)
+          "token_ids"_a, "probabilities"_a, py::kw_only(), "expected"_a = py::none(),
+          "served"_a = false)
       .def(
           "add_reference",
           [](DistillationTest& self, py::handle token_ids) {
@@ -191,6 +205,7 @@ void bind_distillation(py::module_& m) {
           "account"_a, "token_ids"_a)
       .def("learned_accounts", &DistillationTest::learned_accounts, "false_discovery_rate"_a = 0.01,
            py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("positions", &DistillationTest::positions)
       .def("result", &DistillationTest::result, py::call_guard<py::gil_scoped_release>())
       .def("__repr__", [](const DistillationTest&) { return "<DistillationTest>"; });
 }
