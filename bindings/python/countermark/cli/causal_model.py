@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ class CausalModel:
             import transformers
         except ImportError as error:
             raise CountermarkError(
-                f"--model needs torch and transformers: pip install torch transformers ({error})"
+                f"{name} needs torch and transformers: pip install torch transformers ({error})"
             ) from error
         if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
             raise CountermarkError(f"there is no model at {name}", "file_failure")
@@ -53,6 +54,74 @@ class CausalModel:
         from countermark.adapters.transformers import LanguageModel
 
         return LanguageModel(self._model)
+
+    @property
+    def context(self) -> int:
+        """The most tokens that it reads and writes in one go."""
+        return getattr(self._model.config, "max_position_embeddings", None) or sys.maxsize
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens it has rows for."""
+        return int(self._model.config.vocab_size)
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether it says how messages are put to it."""
+        return bool(getattr(self._tokenizer, "chat_template", None))
+
+    def encode(self, content: str | list[dict[str, Any]], *, chat: bool) -> list[int]:
+        """Tokenise a prompt, through the chat template or as the text that it is."""
+        if chat:
+            by_user = [{"role": "user", "content": content}]
+            rendered = self._tokenizer.apply_chat_template(
+                by_user if isinstance(content, str) else content,
+                add_generation_prompt=True,
+                tokenize=False,
+            )
+            ids = self._tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        else:
+            ids = self._tokenizer(content)["input_ids"]
+        if not ids:
+            begin = self._tokenizer.bos_token_id
+            if begin is None:
+                raise CountermarkError("this model cannot begin from nothing: give a --prompt")
+            ids = [begin]
+        return list(ids)
+
+    def sample(
+        self,
+        prompts: list[list[int]],
+        *,
+        max_tokens: int,
+        temperature: float,
+        top_p: float,
+    ) -> list[tuple[str, str, int]]:
+        """Answer each prompt as the model does by itself: text, why it ended, and tokens."""
+        config = self._config(max_tokens)
+        if temperature > 0:
+            config.do_sample = True
+            config.temperature, config.top_p, config.top_k = temperature, top_p, 0
+        longest = max(map(len, prompts))
+        pad = config.pad_token_id
+        inputs = [[pad] * (longest - len(ids)) + ids for ids in prompts]
+        known = [[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts]
+        device = self._model.device
+        self._torch.seed()  # else every process draws alike
+        with self._torch.inference_mode():
+            outputs = self._model.generate(
+                self._torch.tensor(inputs, device=device),
+                attention_mask=self._torch.tensor(known, device=device),
+                generation_config=config,
+            )
+        end_ids = config.eos_token_id
+        ends = end_ids if isinstance(end_ids, list) else [end_ids]
+        answers = []
+        for ids in outputs[:, longest:].tolist():
+            end = next((i for i, token in enumerate(ids) if token in ends), None)
+            text = self.tokenizer.decode(ids[:end])
+            answers.append((text, "length" if end is None else "stop", len(ids[:end])))
+        return answers
 
     def generate(
         self,
@@ -98,14 +167,7 @@ class CausalModel:
     ) -> list[Answer]:
         from countermark.adapters.transformers import MarkingProcessor
 
-        # What the model's authors suggest for sampling is not for us: the processor samples.
-        config = copy.deepcopy(self._model.generation_config)
-        config.do_sample = False
-        config.temperature = config.top_k = config.top_p = config.min_p = None
-        config.max_length = None
-        config.max_new_tokens = max_tokens
-        if config.pad_token_id is None:
-            config.pad_token_id = self._tokenizer.pad_token_id or 0
+        config = self._config(max_tokens)  # the processor samples
         marking = MarkingProcessor(
             sampler,
             accounts=[account] * batch,
@@ -124,6 +186,17 @@ class CausalModel:
         marking.finish(outputs)
         return [self._answer(sequence, config.eos_token_id) for sequence in marking.sequences]
 
+    def _config(self, max_tokens: int) -> Any:
+        # What the model's authors suggest for sampling is not for us.
+        config = copy.deepcopy(self._model.generation_config)
+        config.do_sample = False
+        config.temperature = config.top_k = config.top_p = config.min_p = None
+        config.max_length = None
+        config.max_new_tokens = max_tokens
+        if config.pad_token_id is None:
+            config.pad_token_id = self._tokenizer.pad_token_id or 0
+        return config
+
     def _answer(self, sequence: Sequence, ends: int | list[int] | None) -> Answer:
         ids = sequence.tokens
         if len(ids) and ids[-1] in (ends if isinstance(ends, list) else [ends]):
@@ -132,16 +205,4 @@ class CausalModel:
 
     def read_prompt(self, prompt: str) -> list[int]:
         """Tokenise as the model expects it: through its chat template, where it has one."""
-        if getattr(self._tokenizer, "chat_template", None):
-            rendered = self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
-            )
-            ids = self._tokenizer(rendered, add_special_tokens=False)["input_ids"]
-        else:
-            ids = self._tokenizer(prompt)["input_ids"]
-        if not ids:
-            begin = self._tokenizer.bos_token_id
-            if begin is None:
-                raise CountermarkError("this model cannot begin from nothing: give a --prompt")
-            ids = [begin]
-        return list(ids)
+        return self.encode(prompt, chat=self.has_chat_template)

@@ -45,6 +45,8 @@ STYLES = {
     "insufficient": "bold yellow",
     "account": "bold green",
     "no_account": "bold",
+    "learned": "bold green",
+    "not_shown": "bold",
 }
 
 

@@ -1,6 +1,13 @@
 """Verdicts for people: in plain words, and as a self-contained HTML page."""
 
 from countermark.report.calibration import explain_calibration, render_calibration
+from countermark.report.distill_case import Case, Inquiry
+from countermark.report.distill_page import render_distillation
+from countermark.report.distill_words import (
+    distill_headline,
+    explain_distillation,
+    warn_distillation,
+)
 from countermark.report.exhibit import Exhibit, examine
 from countermark.report.numbers import one_in, power_of_ten
 from countermark.report.page import render
@@ -14,13 +21,17 @@ from countermark.report.trace_words import (
 from countermark.report.words import explain, explain_rank, headline, warn
 
 __all__ = [
+    "Case",
     "Exhibit",
+    "Inquiry",
     "TracedText",
+    "distill_headline",
     "examine",
     "examine_trace",
     "explain",
     "explain_accusation",
     "explain_calibration",
+    "explain_distillation",
     "explain_rank",
     "explain_trace",
     "headline",
@@ -28,8 +39,10 @@ __all__ = [
     "power_of_ten",
     "render",
     "render_calibration",
+    "render_distillation",
     "render_traces",
     "segments",
     "trace_headline",
     "warn",
+    "warn_distillation",
 ]

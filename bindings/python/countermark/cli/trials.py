@@ -1,0 +1,64 @@
+"""A suspect under test, text by text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from countermark._core import DistillationResult, DistillationTest
+from countermark.cli.answers import Answer
+from countermark.cli.prompts import texts_of
+from countermark.report.distill_words import FIRST_LOOK
+from countermark.report.numbers import power_of_ten
+
+
+class Trial:
+    """A sequential test and what it was given, with the evidence of its last look at hand."""
+
+    def __init__(self, test: DistillationTest, encode: Callable[[str], list[int]]) -> None:
+        """Begin; ``encode`` turns answers and prompts into the profile's tokens."""
+        self._test = test
+        self.encode = encode
+        self._looks = 0  # past, those that a long text jumped over too
+        self._most_positions = 0  # that there can be: the test tells only with all else
+        self.log10_p = 0.0
+        """As of the last look."""
+        self.skipped = 0
+        """Answers without a token."""
+
+    def add_answer(self, answer: Answer) -> None:
+        """Test one more answer."""
+        ids = self.encode(answer.text)
+        if not ids:
+            self.skipped += 1
+            return
+        prompt = [i for text in texts_of(answer.content) for i in self.encode(text)]
+        self._test.add_answer(prompt, ids)
+        self._watch(len(ids))
+
+    def add_reading(self, ids: list[int], probabilities: Any, *, served: bool) -> None:
+        """Test the predictions for one more text."""
+        self._test.add_reading(ids, probabilities, served=served)
+        self._watch(len(ids))
+
+    def evidence(self) -> str:
+        """Say how much there is so far."""
+        return f"p = {power_of_ten(self.log10_p)}" if self._looks else "no look yet"
+
+    def result(self) -> DistillationResult:
+        """Return all that is known."""
+        return self._test.result()
+
+    def _watch(self, tokens: int) -> None:
+        """Ask for the evidence where the test may have looked again: asking is dear."""
+        self._most_positions += tokens
+        if self._most_positions < self._next_look():
+            return
+        result = self._test.result()
+        self._most_positions = result.positions
+        while result.positions >= self._next_look():
+            self._looks += 1
+        self.log10_p = result.log10_p
+
+    def _next_look(self) -> int:
+        return int(FIRST_LOOK * 2 ** (self._looks / 2))
