@@ -135,7 +135,7 @@ TEST_CASE("DistillationTest: over many keys e-values hold with a ledger and for 
 
 // Who stops at the best look is right no less often than promised.
 TEST_CASE("DistillationTest: over many keys a sequential test holds whenever one stops") {
-  constexpr std::uint64_t runs = 3000;
+  constexpr std::uint64_t runs = 10'000;
   std::size_t alarms = 0, large_e = 0;
   for (std::uint64_t n = 0; n < runs; ++n) {
     DistillationTest test(test::ring_of(test::marked_options(vocab_size), n), "p",
