@@ -5,13 +5,15 @@
 #   make demo     the main job on one screen
 #   make test     everything that a change must pass
 #   make bench    what marking and detection cost, beside what a user would otherwise run
+#   make distillation MODELS=... TEXTS=...   teaches students for hours, and tests them: go on with
+#                 the same command after a stop
 #   make format   formats the sources
 #   make clean    removes build/ and .venv/
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := all
-.PHONY: all build python demo test bench format clean
+.PHONY: all build python demo test bench distillation format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -51,6 +53,12 @@ bench: .venv/benched
 	cmake --build --preset bench
 	$(BIN)/python bench/performance.py build/bench/bench/countermark_bench \
 	  --json build/bench/performance.json --plots build/bench/plots
+
+distillation: .venv/benched
+	$(BIN)/python tools/distillation/teach.py $(MODELS) $(TEXTS)
+	$(BIN)/python tools/distillation/examine.py $(MODELS) $(TEXTS)
+	$(BIN)/python tools/distillation/tables.py --plots docs/images
+	$(BIN)/python tools/distillation/sequential.py $(MODELS) $(TEXTS)
 
 .venv/benched: .venv/developed
 	$(BIN)/python -m pip install --quiet '.[cli,dev,bench]'

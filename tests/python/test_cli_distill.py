@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,9 @@ pytest.importorskip("openai")
 from conftest import save_tiny_model, secret_of  # noqa: E402
 from countermark import report  # noqa: E402
 from countermark.cli import answers, app  # noqa: E402
+from countermark.cli.answers import Answer  # noqa: E402
 from countermark.cli.causal_model import CausalModel  # noqa: E402
+from countermark.cli.trials import Trial  # noqa: E402
 
 LETTERS = [i for i in range(33, 127) if chr(i) not in "'`\""]  # tokens of text that stays as it is
 TOKENS = 500  # of an answer: nine make a first look
@@ -345,6 +348,9 @@ def test_references_and_a_ledger(serve: Serve, ask: Ask, ring: Path, tmp_path: P
     given = ["--weights", "reference", "--reference", control]
     said = found(ask(None, *given, "--json"), 0)
     assert said["settings"]["references"] == [str(control)]
+    strongest = found(ask(None, "--weights", "most_powerful", *given[2:], "--json"), 0)
+    assert strongest["settings"]["weights"] == "most_powerful"
+    assert strongest["log10_p"] != said["log10_p"]
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"id": 5}\n')
     assert f"{bad}:1: there is neither" in complaint(ask(None, *given[:2], "--reference", bad))
@@ -357,6 +363,29 @@ def test_too_little_is_said_to_be_too_little(serve: Serve, ask: Ask, ring: Path)
     assert "not shown: too little for a first look" in shown.stdout
     assert "The first look is at 4,096 positions, and there are " in shown.stdout
     assert "The budget is used up" in shown.stdout
+
+
+def test_a_test_is_asked_where_it_has_looked_alone() -> None:
+    asked = []
+
+    class Counting:
+        positions = 0
+
+        def add_answer(self, prompt: list[int], ids: list[int]) -> None:
+            self.positions += len(ids) - len(prompt)
+
+        def result(self) -> Any:
+            asked.append(self.positions)
+            return SimpleNamespace(log10_p=-1.0 * len(asked))
+
+    counting: Any = Counting()
+    trial = Trial(counting, lambda text: [0] * len(text))
+    for n in range(100):
+        trial.add_answer(Answer(n, 0, "", "x" * 80, "x" * (180 if n != 98 else 8000), None, 0))
+        if n == 39:
+            assert (asked, trial.evidence()) == ([], "no look yet")
+    assert asked == [4100, 5800, 8200, 17720]  # the last jumps over one
+    assert trial.evidence() == "p = 10^-4"
 
 
 # The file of answers
@@ -765,7 +794,8 @@ def test_what_does_not_go_together_is_told(
         ([*to, "--html", to[1]], "different files"),
         ([*to, "--control", to[1]], "different files"),
         ([*to, "--weights", "reference"], "needs --reference"),
-        ([*to, "--reference", corpus], "needs --reference"),
+        ([*to, "--weights", "most_powerful"], "needs --reference"),
+        ([*to, "--reference", corpus], "is for --weights reference and most_powerful"),
         ([*to, "--weights", "reference", "--reference", "-"], "standard input"),
         ([*to, "--rate", 0.9], "--rate must be in (0, 0.5]"),
         ([*to, "--rate", 1e-9, "--stop-at", 1e-6], "--stop-at must be at most"),

@@ -1075,10 +1075,10 @@ class DistillationTest:
 
         ``weights``, what a pair of context and token counts for that occurred n times: 1, ln(1 +
         n), or its excess over what was expected by reference texts or a model, for the usual score
-        or for that of the locally most powerful test. Fix them before looking. ``decoys`` keys, at most
-        100,000, are tested beside the real one. With a ``ledger`` only contexts that it holds are
-        looked at. ``sequential``: one may stop as soon as the evidence suffices; the test looks at
-        4,096 * 2 ** (k / 2) positions and spends its error rate on the looks.
+        or for that of the locally most powerful test. Fix them before looking. ``decoys`` keys, at
+        most 100,000, are tested beside the real one. With a ``ledger`` only contexts that it holds
+        are looked at. ``sequential``: one may stop as soon as the evidence suffices; the test looks
+        at 4,096 * 2 ** (k / 2) positions and spends its error rate on the looks.
         """
     def add_answer(
         self, prompt_ids: _TokenIds, answer_ids: _TokenIds, *, expected: Any = None

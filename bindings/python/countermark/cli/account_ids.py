@@ -35,6 +35,24 @@ def read_accounts(path: Path) -> npt.NDArray[np.integer]:
     return ids
 
 
+def account_of(value: object) -> int:
+    """Read the account of a response: a number, or its decimal digits, as programs write them."""
+    if isinstance(value, str) and value.isascii() and _is_id(value.encode()):
+        return int(value)
+    if type(value) is int and 0 <= value < _END:
+        return value
+    shown = str(value) if type(value) is int else repr(value)
+    raise CountermarkError(
+        '"account" must be a number from 0 to 2^64 - 1, or its decimal digits, got '
+        f"{shown[:_SHOWN]}",
+        "invalid_accounts",
+    )
+
+
+def _is_id(word: bytes) -> bool:
+    return word.isdigit() and len(word) <= _DIGITS and int(word) < _END
+
+
 def _numbers(path: Path, lines: Iterable[bytes]) -> Iterator[int]:
     for number, line in enumerate(lines, 1):
         word = line.strip()
@@ -42,7 +60,7 @@ def _numbers(path: Path, lines: Iterable[bytes]) -> Iterator[int]:
             word = word.removeprefix(b"\xef\xbb\xbf")
         if not word:
             continue
-        if not word.isdigit() or len(word) > _DIGITS or int(word) >= _END:
+        if not _is_id(word):
             shown = word[:_SHOWN].decode(errors="replace")
             raise CountermarkError(
                 f"{path}:{number} is no account id: {shown!r}; give one decimal number from 0 to "

@@ -16,11 +16,10 @@ from countermark._core import Calibration
 from countermark._errors import CountermarkError
 from countermark.cli.app import app
 from countermark.cli.console import note, out, print_json, progress
-from countermark.cli.detectors import calibration_path, default_tokenizer, open_profile
-from countermark.cli.options import Json, Keys, TokenizerPath, load_tokenizer, open_ring
+from countermark.cli.detectors import calibration_path, open_profile, tokenizer_for
+from countermark.cli.options import Json, KeyProfile, Keys, TokenizerPath, open_ring
 from countermark.cli.pages import check_page, write_page
 from countermark.cli.texts import files_in, read_text
-from countermark.tokenizers import require_same_tokenizer
 
 
 @app.command()
@@ -34,10 +33,7 @@ def calibrate(
             'one {"text": ...} a line.',
         ),
     ],
-    profile: Annotated[
-        str | None,
-        typer.Option("--profile", metavar="ID", help="Whose key; the only one if there is one."),
-    ] = None,
+    profile: KeyProfile = None,
     tokenizer: TokenizerPath = None,
     to: Annotated[
         Path | None,
@@ -69,9 +65,7 @@ def calibrate(
     its_profile = open_profile(ring, keys, profile)
     path = to or calibration_path(keys, its_profile.id)
     _check(path)
-    reader = load_tokenizer(tokenizer) if tokenizer else default_tokenizer([its_profile])
-    if reader.lists_vocabulary:
-        require_same_tokenizer(its_profile, reader)
+    reader = tokenizer_for(its_profile, tokenizer)
     texts: list[npt.NDArray[np.int32]] = []
     with progress("reading", unit="documents") as ticker:
         for text in _documents(documents):

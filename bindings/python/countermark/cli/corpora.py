@@ -14,6 +14,7 @@ from countermark.cli.console import note
 from countermark.cli.texts import files_in, name_of, read_text, standard_input
 
 _ROWS = 256  # read from Parquet at once
+_COLUMNS = ("text", "token_ids", "id", "account")
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ def read_corpus(paths: Iterable[str]) -> Iterator[Document | Unreadable]:
     """Yield every text of some files and folders, or what is wrong where one should be.
 
     A .jsonl or .parquet file, and standard input ("-", JSON lines), hold objects with ``text`` or
-    ``token_ids``, and perhaps ``id``; any other file is one text. Without an id a text is called by
-    its file, and its line or row, counted from 1.
+    ``token_ids``, and perhaps ``id`` and ``account``; any other file is one text. Without an id a
+    text is called by its file, and its line or row, counted from 1.
     """
     for path in paths:
         if path == "-":
@@ -109,8 +110,8 @@ def _rows(file: Path) -> Iterator[Document | Unreadable]:
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(file) as table:
-            columns = [c for c in ("text", "token_ids", "id") if c in table.schema_arrow.names]
-            if columns in ([], ["id"]):
+            columns = [c for c in _COLUMNS if c in table.schema_arrow.names]
+            if not {"text", "token_ids"} & set(columns):
                 raise CountermarkError(
                     f'{file} has neither a column "text" nor "token_ids"', "invalid_encoding"
                 )

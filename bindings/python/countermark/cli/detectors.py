@@ -100,6 +100,17 @@ def default_tokenizer(profiles: list[Profile]) -> Tokenizer:
     )
 
 
+def tokenizer_for(profile: Profile, path: str | None) -> Tokenizer:
+    """Return the tokenizer at ``path``, or the story model's if the profile is for it.
+
+    Raises CountermarkError where it is not the profile's own.
+    """
+    tokenizer = load_tokenizer(path) if path else default_tokenizer([profile])
+    if tokenizer.lists_vocabulary:
+        require_same_tokenizer(profile, tokenizer)
+    return tokenizer
+
+
 def _fitting(
     profiles: list[Profile], tokenizer: Tokenizer | None, are_named: bool
 ) -> list[Profile]:

@@ -17,20 +17,32 @@ from countermark._errors import CountermarkError
 from countermark.cli.app import app
 from countermark.cli.console import note, out, print_json
 from countermark.cli.corpora import require_corpus
-from countermark.cli.detectors import default_tokenizer, open_profile
+from countermark.cli.detectors import open_profile, tokenizer_for
 from countermark.cli.endpoint import KEY_VARIABLE, Endpoint
 from countermark.cli.findings import findings_json, show_findings
 from countermark.cli.inquiries import ask, ask_control, read
 from countermark.cli.interview import Limits
-from countermark.cli.options import Json, Ring, Threads, TokenizerPath, load_tokenizer, open_ring
+from countermark.cli.options import Json, KeyProfile, Ring, Threads, TokenizerPath, open_ring
 from countermark.cli.pages import check_page, write_page
 from countermark.cli.prompts import read_prompts
 from countermark.cli.suspects import LocalSuspect, Sampling
-from countermark.cli.terms import Terms, Weights
+from countermark.cli.terms import BY_REFERENCE, Terms, Weights
 from countermark.report import Case
 from countermark.tokenizers import Tokenizer, require_same_tokenizer
 
 _DEFAULT = "run"
+
+WeighedBy = Annotated[
+    Weights, typer.Option(help="What a pair of context and token counts for; fix it first.")
+]
+References = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CORPUS",
+        help="For --weights reference and most_powerful: texts like the answers that do not know "
+        "the key, or another model's ANSWERS.jsonl; can be repeated.",
+    ),
+]
 
 
 class _WithDefault(TyperGroup):
@@ -144,10 +156,7 @@ def run(
     timeout: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="Of a request.")
     ] = 120.0,
-    profile: Annotated[
-        str | None,
-        typer.Option("--profile", metavar="ID", help="Whose key; the only one if there is one."),
-    ] = None,
+    profile: KeyProfile = None,
     tokenizer: TokenizerPath = None,
     ledger: Annotated[
         Path | None,
@@ -155,17 +164,8 @@ def run(
             metavar="FILE", help="Look only at contexts that were served: what samplers wrote."
         ),
     ] = None,
-    weights: Annotated[
-        Weights, typer.Option(help="What a pair of context and token counts for; fix it first.")
-    ] = "log",
-    reference: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CORPUS",
-            help="For --weights reference: texts like the answers that do not know the key, or "
-            "another model's ANSWERS.jsonl; can be repeated.",
-        ),
-    ] = None,
+    weights: WeighedBy = "log",
+    reference: References = None,
     control: Annotated[
         list[Path] | None,
         typer.Option(
@@ -208,7 +208,7 @@ def run(
     """
     stop = rate if stop_at is None else stop_at
     asks = bool(endpoint or suspect) and not reads
-    for is_wrong, message in (
+    require(
         (endpoint and suspect, "give --endpoint or --suspect, not both"),
         (endpoint and not model, "--endpoint needs --model: what the model is called there"),
         (
@@ -224,14 +224,11 @@ def run(
         (not reads and not to, "give --out: where the answers go, or where they are"),
         (asks and not prompts, "give PROMPTS: what to ask"),
         (to in (html, *(control or ())) and to, "--out, --html and --control are different files"),
-        ((weights == "reference") != bool(reference), "--weights reference needs --reference"),
-        ("-" in (reference or ()), "--reference cannot be standard input"),
+        *wrong_with_weights(weights, reference),
         (not 0 < rate <= 0.5, f"--rate must be in (0, 0.5], got {rate:g}"),
         (stop > rate, f"--stop-at must be at most the --rate of {rate:g}, got {stop:g}"),
         (not 0 < top_p <= 1, f"--top-p must be in (0, 1], got {top_p:g}"),
-    ):
-        if is_wrong:
-            raise CountermarkError(message)
+    )
     require_corpus([*(reads or ()), *(reference or ())])
     if html:
         inputs = [ring, prompts, to, ledger, *(control or ()), *(reads or ()), *(reference or ())]
@@ -308,6 +305,28 @@ def run(
     raise typer.Exit(0 if case.has_learned(case.suspect) else 1)
 
 
+def require(*checks: tuple[object, str]) -> None:
+    """Raise CountermarkError with the first message whose case is there."""
+    for is_wrong, message in checks:
+        if is_wrong:
+            raise CountermarkError(message)
+
+
+def wrong_with_weights(weights: Weights, references: list[str] | None) -> list[tuple[object, str]]:
+    """Return what may be wrong with them, for :func:`require`."""
+    return [
+        (
+            weights in BY_REFERENCE and not references,
+            f"--weights {weights} needs --reference: texts to expect by",
+        ),
+        (
+            references and weights not in BY_REFERENCE,
+            f"--reference is for --weights {' and '.join(BY_REFERENCE)}",
+        ),
+        ("-" in (references or ()), "--reference cannot be standard input"),
+    ]
+
+
 def _tokenizer(
     given: str | None, profile: Profile, own: Tokenizer | None, must_be_own: bool
 ) -> Tokenizer:
@@ -318,7 +337,4 @@ def _tokenizer(
     wanted = profile.tokenizer
     if given is None and own and wanted and wanted["fingerprint"] == own.fingerprint:
         return own
-    tokenizer = load_tokenizer(given) if given else default_tokenizer([profile])
-    if tokenizer.lists_vocabulary:
-        require_same_tokenizer(profile, tokenizer)
-    return tokenizer
+    return tokenizer_for(profile, given)

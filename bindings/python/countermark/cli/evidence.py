@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from countermark._core import ScreeningResult
-from countermark._errors import CountermarkError
-from countermark.cli.corpora import import_pyarrow
-from countermark.cli.pages import check_place, replacing
+from countermark.cli.account_tables import AccountTable
 
-_COLUMNS = ["account", "is_discovered", "log10_e", "texts"]
+
+def _texts(pa: Any) -> Any:
+    text = {"id": pa.string(), "log10_e": pa.float64(), "scored": pa.int64()}
+    return pa.list_(pa.struct(text.items()))
+
+
+_TABLE = AccountTable(
+    "earlier screening",
+    {"is_discovered": lambda pa: pa.bool_(), "log10_e": lambda pa: pa.float64(), "texts": _texts},
+)
 
 
 def check_evidence(path: Path, inputs: Iterable[Path]) -> None:
     """Raise unless the evidence can go to ``path``, which says by its suffix in which format."""
-    if path.suffix not in (".parquet", ".jsonl"):
-        raise CountermarkError(f"cannot write {path}: its name must end in .parquet or .jsonl")
-    is_earlier = _is_lines
-    if path.suffix == ".parquet":
-        import_pyarrow()
-        is_earlier = _is_parquet
-    check_place(path, inputs, is_earlier, "the file there is no earlier screening")
+    _TABLE.check(path, inputs)
 
 
 def write_evidence(path: Path, result: ScreeningResult, names: Mapping[int, str]) -> None:
     """Put a row for each account at ``path``, all of them or nothing; ``names`` are the texts'."""
-    with replacing(path) as made:
-        if path.suffix == ".parquet":
-            _write_parquet(made, list(_rows(result, names)))
-        else:
-            with made.open("w", encoding="utf-8", errors="backslashreplace") as lines:
-                for row in _rows(result, names):
-                    # As text: many readers take numbers for doubles, and an id for another one.
-                    row["account"] = str(row["account"])
-                    lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+    _TABLE.write(path, _rows(result, names))
 
 
 def _rows(result: ScreeningResult, names: Mapping[int, str]) -> Iterator[dict[str, Any]]:
@@ -46,29 +38,4 @@ def _rows(result: ScreeningResult, names: Mapping[int, str]) -> Iterator[dict[st
             for text in evidence.texts
         ]
         values = (evidence.account, evidence.is_discovered, evidence.log10_e, texts)
-        yield dict(zip(_COLUMNS, values, strict=True))
-
-
-def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
-    pa = import_pyarrow()
-    text = {"id": pa.string(), "log10_e": pa.float64(), "scored": pa.int64()}
-    kinds = (pa.uint64(), pa.bool_(), pa.float64(), pa.list_(pa.struct(text.items())))
-    schema = pa.schema(zip(_COLUMNS, kinds, strict=True))
-    pa.parquet.write_table(pa.Table.from_pylist(rows, schema), path)
-
-
-def _is_lines(path: Path) -> bool:
-    with path.open("rb") as lines:
-        try:
-            first = lines.readline()
-            return not first or list(json.loads(first)) == _COLUMNS
-        except (ValueError, TypeError, RecursionError):
-            return False
-
-
-def _is_parquet(path: Path) -> bool:
-    pa = import_pyarrow()
-    try:
-        return bool(pa.parquet.read_schema(path).names == _COLUMNS)
-    except (pa.ArrowException, OSError):
-        return False
+        yield dict(zip(_TABLE.names, values, strict=True))

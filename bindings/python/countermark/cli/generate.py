@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +13,7 @@ from countermark._core import Profile, Sampler
 from countermark._errors import CountermarkError
 from countermark.cli.app import app
 from countermark.cli.console import err, note, out, print_json, progress
+from countermark.cli.ledger_files import LedgerFile, describe_ledger
 from countermark.cli.options import Json, Keys, open_ring
 from countermark.report import power_of_ten
 from countermark.story import Answer, Story
@@ -55,72 +58,87 @@ def generate(
     unmarked: Annotated[
         bool, typer.Option("--unmarked", help="Sample without the mark, to compare.")
     ] = False,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write where the answers are marked to a ledger, for 'distill'; it is made if it "
+            "does not exist.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Let a model answer, marked. The text goes to stdout, what became of the mark to stderr."""
-    sampler = Sampler(open_ring(keys), profile)
     try:
         prompt = os.fsencode(prompt).decode()  # UTF-8, whatever the locale took it for
     except UnicodeError as error:
         raise CountermarkError("--prompt is not valid UTF-8", "invalid_encoding") from error
     if account is not None and unmarked:
         raise CountermarkError("--account names whom the mark is for, and --unmarked has no mark")
-    sampler.sequence(account=account, seed=seed)  # wrong options show before a model is loaded
-    options: dict[str, Any] = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-    }
-    marking = None if unmarked else sampler
-    if marking and marking.profile.warning:
-        note(f"{marking.profile.mark} is {marking.profile.warning}.")
-    shown = 0
-    with progress("generating", unit="tokens") as ticker:
+    if ledger and unmarked:
+        raise CountermarkError("--ledger keeps where the mark was, and --unmarked has no mark")
+    ring = open_ring(keys)
+    file = LedgerFile(ring, profile, ledger) if ledger else None
+    with file.taking_in() if file else nullcontext() as kept:
+        sampler = Sampler(ring, profile, ledger=kept)
+        sampler.sequence(account=account, seed=seed)  # wrong options show before a model is loaded
+        options: dict[str, Any] = {
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "min_p": min_p,
+        }
+        marking = None if unmarked else sampler
+        if marking and marking.profile.warning:
+            note(f"{marking.profile.mark} is {marking.profile.warning}.")
+        shown = 0
+        with progress("generating", unit="tokens") as ticker:
 
-        def show(answer: Answer) -> None:
-            nonlocal shown
-            shown += 1
-            why = (
-                "--unmarked asks for that"
-                if unmarked
-                else why_unmarked(answer, temperature, sampler.profile)
-            )
-            ticker.make_way()
-            if as_json:
-                print_json(_json(answer, why, None if unmarked else profile))
-                return
-            if shown > 1:
-                out.print()
-            print(answer.text, flush=True)
-            name = f"answer {shown}: " if count > 1 else ""
-            err.print(name + status(answer, why), style="yellow" if why else "green")
+            def show(answer: Answer) -> None:
+                nonlocal shown
+                shown += 1
+                why = (
+                    "--unmarked asks for that"
+                    if unmarked
+                    else why_unmarked(answer, temperature, sampler.profile)
+                )
+                ticker.make_way()
+                if as_json:
+                    print_json(_json(answer, why, None if unmarked else profile))
+                    return
+                if shown > 1:
+                    out.print()
+                print(answer.text, flush=True)
+                name = f"answer {shown}: " if count > 1 else ""
+                err.print(name + status(answer, why), style="yellow" if why else "green")
 
-        if model is None:
-            Story().generate(
-                marking,
-                [prompt] * count,
-                max_tokens=tokens,
-                accounts=[account] * count,
-                seed=seed,
-                progress=ticker.advance,
-                done=show,
-                **options,
-            )
-        else:
-            from countermark.cli.causal_model import CausalModel
+            if model is None:
+                Story().generate(
+                    marking,
+                    [prompt] * count,
+                    max_tokens=tokens,
+                    accounts=[account] * count,
+                    seed=seed,
+                    progress=ticker.advance,
+                    done=show,
+                    **options,
+                )
+            else:
+                from countermark.cli.causal_model import CausalModel
 
-            CausalModel(model).generate(
-                marking,
-                prompt,
-                count,
-                max_tokens=tokens,
-                options=options,
-                account=account,
-                seed=seed,
-                progress=ticker.advance,
-                done=show,
-            )
+                CausalModel(model).generate(
+                    marking,
+                    prompt,
+                    count,
+                    max_tokens=tokens,
+                    options=options,
+                    account=account,
+                    seed=seed,
+                    progress=ticker.advance,
+                    done=show,
+                )
+    if kept and not as_json:
+        note(f"{ledger}: {'. '.join(describe_ledger(kept))}")
 
 
 def why_unmarked(answer: Answer, temperature: float, profile: Profile) -> str | None:

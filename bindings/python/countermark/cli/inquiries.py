@@ -13,9 +13,10 @@ from countermark.cli.console import note, progress
 from countermark.cli.corpora import Unreadable
 from countermark.cli.detect import fail
 from countermark.cli.interview import Interview, Limits
+from countermark.cli.logs import ids_of
 from countermark.cli.prompts import Prompt, digest_of, texts_of
 from countermark.cli.suspects import LocalSuspect, Question, Suspect
-from countermark.cli.terms import Terms, documents_of, ids_of
+from countermark.cli.terms import Terms, documents_of
 from countermark.report import Inquiry
 from countermark.report.numbers import count, listed
 
@@ -114,16 +115,12 @@ def read(
     tokens = failed = 0
     ended = None
 
-    def as_served(text: str) -> list[int]:
-        ids: list[int] = terms.tokenizer.encode(text).tolist()
-        return ids
-
     with progress("reading", unit="texts", hidden=hidden) as ticker:
         for document in documents_of(corpus):
             try:
                 if isinstance(document, Unreadable):
                     raise document.error
-                ids = ids_of(document, as_served if served else terms.encode)
+                ids = ids_of(document, terms.encode_as_served if served else terms.encode)
                 _require_known(ids, suspect.model.vocab_size)
                 trial.add_reading(ids, _within(terms, proxy(ids)), served=served)
                 tokens += len(ids)

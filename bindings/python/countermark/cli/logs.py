@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from countermark._errors import CountermarkError
+from countermark.cli.corpora import Document
 from countermark.cli.texts import name_of, read_text
+from countermark.tokenizers import Tokenizer, require_text
 
 _SAMPLING = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 
@@ -69,6 +71,23 @@ def _response(
         sampling,
         account,
     )
+
+
+def ids_of(document: Document, encode: Callable[[str], list[int]]) -> list[int]:
+    """Return the tokens of a text. Raises CountermarkError where there is none."""
+    ids = tokens_of(document.content, "token_ids", "text", encode)
+    if ids is None:
+        raise CountermarkError('there is neither "token_ids" nor "text"', "empty_text")
+    return ids
+
+
+def encode_as_served(text: str, tokenizer: Tokenizer) -> list[int]:
+    """Return the tokens of a response in text, its characters left as they were served."""
+    if not text:
+        return []
+    require_text(text)
+    ids: list[int] = tokenizer.encode(text).tolist()
+    return ids
 
 
 def tokens_of(

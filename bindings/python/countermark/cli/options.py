@@ -68,6 +68,10 @@ AccountsProfile = Annotated[
         "--profile", metavar="ID", help="Whose accounts; the only profile that has any, if one has."
     ),
 ]
+KeyProfile = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="ID", help="Whose key; the only one if there is one."),
+]
 Index = Annotated[
     Path | None,
     typer.Option(

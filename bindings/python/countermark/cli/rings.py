@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from countermark._core import KeyRing
 from countermark.cli.console import note
+from countermark.cli.locks import taking_turns
 
 _PRIVATE = 0o600
 
@@ -21,15 +20,10 @@ def changing(path: Path, *, create: bool = False) -> Iterator[KeyRing]:
 
     Two commands at once wait for each other. With ``create`` a ring that does not exist is made.
     """
-    path = path.resolve()  # a link goes on pointing at the ring
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with taking_turns(path) as path:
         ring = KeyRing.generate() if create and not path.exists() else KeyRing.open(path)
         yield ring
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _PRIVATE
         ring.save(path)
         if mode != _PRIVATE:
             note(f"{path} had mode {mode:04o} and has {_PRIVATE:04o} now: you alone can read it.")
-    finally:
-        os.close(folder)

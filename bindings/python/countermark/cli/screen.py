@@ -18,7 +18,7 @@ from countermark.cli.console import note, out, print_json, progress
 from countermark.cli.corpora import Document, Unreadable, read_corpus, require_corpus
 from countermark.cli.detect import fail
 from countermark.cli.evidence import check_evidence, write_evidence
-from countermark.cli.logs import tokens_of
+from countermark.cli.logs import ids_of
 from countermark.cli.options import (
     Accounts,
     AccountsProfile,
@@ -147,10 +147,7 @@ class _Screening:
 
     def add(self, document: Document) -> None:
         """Screen one text. Raises CountermarkError where it is none, and then nothing changed."""
-        ids = tokens_of(document.content, "token_ids", "text", self._encode)
-        if ids is None:
-            raise CountermarkError('there is neither "token_ids" nor "text"', "empty_text")
-        screened = self.screening.add(ids, self.start)
+        screened = self.screening.add(ids_of(document, self._encode), self.start)
         self.searched += screened.is_searched
         if screened.is_evidence:
             self.names[screened.text] = document.id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,13 +10,15 @@ from countermark._core import DistillationTest, KeyRing, Ledger, Profile
 from countermark._errors import CountermarkError
 from countermark.cli.answers import FORMAT
 from countermark.cli.corpora import Document, Unreadable, read_corpus
-from countermark.cli.logs import tokens_of
+from countermark.cli.logs import encode_as_served, ids_of
 from countermark.cli.trials import Trial
 from countermark.reading import read
 from countermark.report.numbers import listed
 from countermark.tokenizers import Tokenizer
 
-Weights = Literal["equal", "log", "reference"]
+Weights = Literal["equal", "log", "reference", "most_powerful"]
+BY_REFERENCE: tuple[Weights, ...] = ("reference", "most_powerful")
+"""Those that need something to expect by."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,16 @@ class Terms:
 
     def trial(self) -> Trial:
         """Begin to test a model. Raises CountermarkError where a reference is no text."""
+        return Trial(self.test(sequential=True), self.encode)
+
+    def test(self, *, sequential: bool) -> DistillationTest:
+        """Begin a test by itself."""
         test = DistillationTest(
             self.ring,
             self.profile.id,
             self.ledger,
             weights=self.weights,
-            sequential=True,
+            sequential=sequential,
             decoys=self.decoys,
             threads=self.threads,
         )
@@ -51,7 +57,7 @@ class Terms:
                 test.add_reference(ids_of(document, self.encode))
             except CountermarkError as error:
                 raise CountermarkError(f"{document.place}: {error}", error.code) from error
-        return Trial(test, self.encode)
+        return test
 
     def facts(self) -> dict[str, str]:
         """Say what was decided beforehand."""
@@ -69,17 +75,13 @@ class Terms:
         ids: list[int] = read(text, self.tokenizer, [self.profile])[-1].ids.tolist()
         return ids
 
+    def encode_as_served(self, text: str) -> list[int]:
+        """Return the tokens of a response from the logs."""
+        return encode_as_served(text, self.tokenizer)
+
 
 def documents_of(paths: Iterable[str]) -> Iterator[Document | Unreadable]:
     """Yield the texts of some files; a file of answers is one of texts, but for its first line."""
     for document in read_corpus(paths):
         if isinstance(document, Unreadable) or document.content.get("format") != FORMAT:
             yield document
-
-
-def ids_of(document: Document, encode: Callable[[str], list[int]]) -> list[int]:
-    """Return the tokens of a text. Raises CountermarkError where there is none."""
-    ids = tokens_of(document.content, "token_ids", "text", encode)
-    if ids is None:
-        raise CountermarkError('there is neither "token_ids" nor "text"', "empty_text")
-    return ids

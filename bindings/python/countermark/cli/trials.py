@@ -20,7 +20,6 @@ class Trial:
         self._test = test
         self.encode = encode
         self._looks = 0  # past, those that a long text jumped over too
-        self._most_positions = 0  # that there can be: the test tells only with all else
         self.log10_p = 0.0
         """As of the last look."""
         self.skipped = 0
@@ -28,18 +27,13 @@ class Trial:
 
     def add_answer(self, answer: Answer) -> None:
         """Test one more answer."""
-        ids = self.encode(answer.text)
-        if not ids:
-            self.skipped += 1
-            return
-        prompt = [i for text in texts_of(answer.content) for i in self.encode(text)]
-        self._test.add_answer(prompt, ids)
-        self._watch(len(ids))
+        self.skipped += not add_answer(self._test, answer, self.encode)
+        self._watch()
 
     def add_reading(self, ids: list[int], probabilities: Any, *, served: bool) -> None:
         """Test the predictions for one more text."""
         self._test.add_reading(ids, probabilities, served=served)
-        self._watch(len(ids))
+        self._watch()
 
     def evidence(self) -> str:
         """Say how much there is so far."""
@@ -49,16 +43,23 @@ class Trial:
         """Return all that is known."""
         return self._test.result()
 
-    def _watch(self, tokens: int) -> None:
-        """Ask for the evidence where the test may have looked again: asking is dear."""
-        self._most_positions += tokens
-        if self._most_positions < self._next_look():
+    def _watch(self) -> None:
+        """Ask for the evidence where the test has looked again: asking is dear."""
+        positions = self._test.positions
+        if positions < self._next_look():
             return
-        result = self._test.result()
-        self._most_positions = result.positions
-        while result.positions >= self._next_look():
+        while positions >= self._next_look():
             self._looks += 1
-        self.log10_p = result.log10_p
+        self.log10_p = self._test.result().log10_p
 
     def _next_look(self) -> int:
         return int(FIRST_LOOK * 2 ** (self._looks / 2))
+
+
+def add_answer(test: DistillationTest, answer: Answer, encode: Callable[[str], list[int]]) -> bool:
+    """Add an answer to a test; False where it has no token."""
+    ids = encode(answer.text)
+    if not ids:
+        return False
+    test.add_answer([i for text in texts_of(answer.content) for i in encode(text)], ids)
+    return True

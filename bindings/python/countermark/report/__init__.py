@@ -6,6 +6,7 @@ from countermark.report.distill_page import render_distillation
 from countermark.report.distill_words import (
     distill_headline,
     explain_distillation,
+    explain_learned_accounts,
     warn_distillation,
 )
 from countermark.report.exhibit import Exhibit, examine
@@ -32,6 +33,7 @@ __all__ = [
     "explain_accusation",
     "explain_calibration",
     "explain_distillation",
+    "explain_learned_accounts",
     "explain_rank",
     "explain_trace",
     "headline",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from countermark._core import LearnedAccounts
 from countermark.report.distill_case import Case, Inquiry
 from countermark.report.numbers import count, one_in, power_of_ten
 
@@ -87,3 +88,21 @@ def warn_distillation(case: Case) -> list[str]:
         if case.has_learned(control)
     ]
     return lines
+
+
+def explain_learned_accounts(learned: LearnedAccounts, rate: float) -> list[str]:
+    """Say what it means that a suspect has learned from accounts, and what it rests on."""
+    if not learned.discovered:
+        return [
+            "No account's evidence stands out from what chance makes among so many. That clears "
+            "none of them."
+        ]
+    this = "this account" if learned.discovered == 1 else "these accounts"
+    return [
+        f"At most {100 * rate:g}% of those discovered are expected to be there by chance (e-BH), "
+        "if the logs are complete: what was served to others too, and they leave that out, speaks "
+        "against an account.",
+        f"That means: the suspect was trained on responses to {this}, or on text copied from "
+        "them. A holder may have done nothing wrong: answers are passed on, and accounts are "
+        "shared and stolen. Read docs/accounts.md before anyone acts on it.",
+    ]
