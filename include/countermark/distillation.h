@@ -44,6 +44,7 @@ struct DistillationOptions {
   std::optional<Ledger> ledger = {};
   /// Whether one may stop as soon as the evidence suffices, whenever that is: the test then looks
   /// at fixed numbers of positions, and spends its error rate on the looks.
+  /// That holds where what is asked next does not hang on what was found.
   bool sequential = false;
 };
 
@@ -73,7 +74,8 @@ struct DistillationLook {
 /// What a suspect's answers or predictions say.
 struct DistillationResult {
   /// Of "the suspect is independent of the key". In log10. Where the key decided what is looked at
-  /// (a ledger, texts that were served) the p-value is 1 / e; else it is exact. In sequential mode
+  /// (a ledger, texts that were served) the p-value is 1 / e; else it is exact, or Chernoff's bound
+  /// for PairWeights::MostPowerful. In sequential mode
   /// both hold whenever one stops.
   double log10_p = 0.0;
   double log10_e = 0.0;
@@ -86,7 +88,8 @@ struct DistillationResult {
   /// 1 where no decoy has as small a p-value.
   std::size_t decoy_rank = 1;
   /// log10 of rank / (decoys + 1): a p-value that assumes nothing but that the keys were drawn
-  /// alike. 0 where the key decided what is looked at, since they were not.
+  /// alike. 0 where the key decided what is looked at, since they were not, and in sequential mode,
+  /// since one may have stopped for it.
   double log10_rank_p = 0.0;
   /// False where the decoys' own p-values are too small for chance (a corrected p of 10^-3).
   bool decoys_agree = true;
@@ -142,6 +145,11 @@ class COUNTERMARK_API DistillationTest {
 
   /// The same for a response that this profile marked, from the logs: where it was marked, and only
   /// the first time in all of them. From then on the p-value is 1 / e.
+  ///
+  /// It holds for whole responses in the order in which they were served, all of those whose tokens
+  /// a later one's prompt may have had, and none chosen for what was drawn. `rows` (and `expected`)
+  /// have one row more than there are tokens where the response ended by a token that the log has
+  /// not: what the suspect held possible there.
   void add_served_reading(std::span<const TokenId> tokens, Predictions rows,
                           const Expected& expected = {});
 
@@ -151,13 +159,15 @@ class COUNTERMARK_API DistillationTest {
 
   /// A response from the logs, and whom it was served to; for learned_accounts() alone. The logs
   /// must be complete: a context that somebody else was served too would speak against the account.
+  /// So would prompts of another account that follow from this one's responses: take accounts that
+  /// may work together for one.
   /// Throws Error(EmptyText) or Error(TokenOutOfRange).
   void add_log(std::uint64_t account, std::span<const TokenId> response);
 
   /// Which accounts of the logs the suspect has learned from: each by the contexts that were marked
-  /// in its responses alone. At most `false_discovery_rate` (in (0, 0.5]) of those discovered are
-  /// expected to be there by chance (e-BH). Throws Error(InvalidOption), and Error(EmptyText) as
-  /// result() does.
+  /// in its responses alone, where how much was asked did not hang on the evidence. At most
+  /// `false_discovery_rate` (in (0, 0.5]) of those discovered are expected to be there by chance
+  /// (e-BH). Throws Error(InvalidOption), and Error(EmptyText) as result() does.
   LearnedAccounts learned_accounts(double false_discovery_rate = 0.01) const;
 
   /// Positions that count so far.

@@ -21,9 +21,10 @@ struct LedgerOptions {
   std::size_t contexts = 10'000'000;
 };
 
-/// A Bloom filter of the narrow contexts after which a profile's samplers drew a token by the mark:
-/// what a student that learned from the service can know, so that a DistillationTest need not look
-/// at anything else. Its hash is keyed, so a ledger tells nothing to those who lack the key.
+/// A Bloom filter of the narrow contexts after which a profile's samplers drew a token by the mark,
+/// whatever became of it: what a student that learned from the service can know, so that a
+/// DistillationTest need not look at anything else. Its hash is keyed, so a ledger tells nothing to
+/// those who lack the key.
 ///
 /// Thread-safe, and lock-free where samplers write. Copies share their state.
 class COUNTERMARK_API Ledger {
@@ -46,8 +47,10 @@ class COUNTERMARK_API Ledger {
   /// width or size.
   void merge(const Ledger& other);
 
-  /// Takes in the contexts that a response from the logs was marked after; a sampler that has the
-  /// ledger does so itself. Throws Error(TokenOutOfRange) or Error(CryptoFailure).
+  /// Takes in the contexts that a response from the logs was marked after, the end included, where
+  /// a token may have been drawn that the log has not; a sampler that has the ledger does so
+  /// itself. Logs must not have been chosen for what was drawn: no filter for good answers. Throws
+  /// Error(TokenOutOfRange) or Error(CryptoFailure).
   void add_response(std::span<const TokenId> tokens);
 
   /// Whether the token after `tokens`, at least as many as the narrow layer is wide, was ever drawn

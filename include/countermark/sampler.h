@@ -38,7 +38,7 @@ struct SamplerOptions {
   /// Threads that a batch call may use, the caller's own included; 0: one for each core. The others
   /// start with the first batch that is worth it.
   unsigned threads = 0;
-  /// Takes in where each response was marked, when its sequence ends. Of the profile's key.
+  /// Takes in where the mark drew, when a sequence ends or goes back. Of the profile's key.
   std::optional<Ledger> ledger = {};
 };
 

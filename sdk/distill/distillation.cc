@@ -47,9 +47,9 @@ std::vector<double> tilts_for(const distill::WeightedPairs& pairs, double narrow
   return tilts;
 }
 
-/// Tilts for few pairs or many: how much of the evidence an account has hangs on the key.
-constexpr double account_tilts[] = {0x1p1,  0x1p0,  0x1p-1, 0x1p-2, 0x1p-3, 0x1p-4,
-                                    0x1p-5, 0x1p-6, 0x1p-7, 0x1p-8, 0x1p-9, 0x1p-10};
+/// Tilts for few pairs or many, where their number or their weights hang on the key.
+constexpr double fixed_tilts[] = {0x1p1,  0x1p0,  0x1p-1, 0x1p-2, 0x1p-3, 0x1p-4,
+                                  0x1p-5, 0x1p-6, 0x1p-7, 0x1p-8, 0x1p-9, 0x1p-10};
 
 /// -ln(1 - U), or a most powerful test's U^(1 / P - 1) - P.
 double score_of(std::uint64_t hash, const distill::WeightedPairs::Kind& kind) {
@@ -157,6 +157,9 @@ struct DistillationTest::Impl {
   bool key_decides() const { return options.ledger || !served.empty(); }
   distill::WeightedPairs weighted() const { return distill::weigh(tables, options.weights); }
   std::vector<double> tilts(const distill::WeightedPairs& pairs) const {
+    // What a suspect predicts for served texts follows from the key, and so do the weights as a
+    // whole: each was fixed before its own scores were used, but their sum was not.
+    if (!served.empty()) return {std::begin(fixed_tilts), std::end(fixed_tilts)};
     return tilts_for(pairs, static_cast<double>(parameters.narrow_units) / 65536.0);
   }
   Mask mask(const distill::WeightedPairs& pairs, std::span<const keys::Seed> seeds) const;
@@ -164,16 +167,22 @@ struct DistillationTest::Impl {
     return options.weights == PairWeights::Reference ||
            options.weights == PairWeights::MostPowerful;
   }
-  void require_rows(const char* what, std::span<const TokenId> tokens, Predictions rows) const;
-  void require_expected(std::span<const TokenId> tokens, const Expected& expected) const;
+  /// `has_end`: with a row for what comes after the last token.
+  void require_rows(const char* what, std::span<const TokenId> tokens, Predictions rows,
+                    bool has_end = false) const;
+  void require_expected(std::span<const TokenId> tokens, const Expected& expected,
+                        bool has_end = false) const;
   /// Counts a position of a text: what follows, or what the suspect holds possible.
   void add(const keys::Block& context, std::span<const TokenProbability> shown,
            const Expected& expected, std::size_t i);
   void require_reference() const;
-  /// `visit(i)` for each position of a response that the narrow layer has marked.
+  /// `visit(i)` for each position of a response that the narrow layer has marked; tokens.size() for
+  /// its end, where the mark may have drawn a token that is not there.
   template <typename Visit>
   void each_marked(std::span<const TokenId> tokens, Visit&& visit) const {
-    marks::TextWalk walk(mark, tokens);
+    std::vector<TokenId> and_one_more(tokens.begin(), tokens.end());
+    and_one_more.push_back(0);
+    marks::TextWalk walk(mark, and_one_more);
     std::size_t i = 0;
     for (auto places = walk.next(); !places.empty(); places = walk.next()) {
       for (const marks::Place& place : places) {
@@ -239,9 +248,9 @@ void DistillationTest::add_answer(std::span<const TokenId> prompt, std::span<con
 }
 
 void DistillationTest::Impl::require_rows(const char* what, std::span<const TokenId> tokens,
-                                          Predictions rows) const {
+                                          Predictions rows, bool has_end) const {
   detect::require_text(profile, tokens);
-  if (rows.size() != tokens.size()) {
+  if (rows.size() != tokens.size() + (has_end ? 1 : 0)) {
     fail(ErrorCode::SizeMismatch, "the text has ", tokens.size(), " tokens, and there are ",
          rows.size(), " rows of ", what);
   }
@@ -261,8 +270,8 @@ void DistillationTest::Impl::require_rows(const char* what, std::span<const Toke
 }
 
 void DistillationTest::Impl::require_expected(std::span<const TokenId> tokens,
-                                              const Expected& expected) const {
-  if (expected) require_rows("expected", tokens, *expected);
+                                              const Expected& expected, bool has_end) const {
+  if (expected) require_rows("expected", tokens, *expected, has_end);
   if (positions > 0 && expected.has_value() == tables.expected.empty()) {
     fail(ErrorCode::InvalidOption,
          "either all texts come with what is expected of them, or none does: this one has ",
@@ -333,14 +342,16 @@ void DistillationTest::add_reading(std::span<const TokenId> tokens, Predictions 
 
 void DistillationTest::add_served_reading(std::span<const TokenId> tokens, Predictions rows,
                                           const Expected& expected) {
-  impl_->require_rows("predictions", tokens, rows);
-  impl_->require_expected(tokens, expected);
+  const bool has_end = rows.size() == tokens.size() + 1;
+  impl_->require_rows("predictions", tokens, rows, has_end);
+  impl_->require_expected(tokens, expected, has_end);
   // Whether a context comes up at all may hang on the scores of those before it, but never on its
   // own: taken in the order in which they first chose a token, the scores are fresh, and a product
   // of e-values holds. A weight that grew with later texts would undo that.
   impl_->each_marked(tokens, [&](std::size_t i) {
     const keys::Block context = impl_->context_before(tokens, i);
-    if (impl_->served.insert(context).second) impl_->add(context, rows[i], expected, i);
+    if (!impl_->served.insert(context).second) return;
+    if (i < rows.size()) impl_->add(context, rows[i], expected, i);
   });
   impl_->end_text();
 }
@@ -371,7 +382,7 @@ LearnedAccounts DistillationTest::learned_accounts(double false_discovery_rate) 
   const std::vector<keys::Seed> seeds = impl_->mark.narrow_seeds(pairs.contexts);
   struct Learned {
     LearnedAccount told;
-    std::array<stats::Sum, std::size(account_tilts)> log_products;
+    std::array<stats::Sum, std::size(fixed_tilts)> log_products;
   };
   std::unordered_map<std::uint64_t, Learned> learned;
   for (std::size_t i = 0; i < seeds.size(); ++i) {
@@ -383,8 +394,8 @@ LearnedAccounts DistillationTest::learned_accounts(double false_discovery_rate) 
     for (std::size_t k = pairs.begins[i]; k < pairs.begins[i + 1]; ++k) {
       const distill::WeightedPairs::Kind& kind = pairs.kinds[pairs.pairs[k].kind];
       const double score = prf::score(hash(pairs.pairs[k].token));
-      for (std::size_t t = 0; t < std::size(account_tilts); ++t) {
-        const double tilt = stats::term_tilt(account_tilts[t], kind.weight);
+      for (std::size_t t = 0; t < std::size(fixed_tilts); ++t) {
+        const double tilt = stats::term_tilt(fixed_tilts[t], kind.weight);
         account.log_products[t].add(tilt * score + std::log1p(-tilt));
       }
       ++account.told.scored;
@@ -437,7 +448,7 @@ DistillationResult DistillationTest::result() const {
   result.decoys = std::move(rank.decoys);
   result.decoy_rank = rank.rank;
   result.decoys_agree = rank.agrees;
-  if (!impl_->key_decides()) result.log10_rank_p = rank.log10_rank_p;
+  if (!impl_->key_decides() && !options.sequential) result.log10_rank_p = rank.log10_rank_p;
 
   result.looks = impl_->looks;
   result.log10_e = options.sequential ? log10_e_of(impl_->looks) : evidence.log10_e;

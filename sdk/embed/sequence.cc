@@ -55,12 +55,16 @@ Sequence::Impl::Impl(std::shared_ptr<const Sampler::Impl> from, embed::Response 
       seed(free_seed),
       response(std::move(response_so_far)) {}
 
-Sequence::Impl::~Impl() {
-  // At the end, so that what a speculative decoder took back is left out, and many at once, which
-  // costs little.
+// At the end: many contexts at once cost little.
+Sequence::Impl::~Impl() { tell_ledger(0); }
+
+void Sequence::Impl::tell_ledger(std::size_t begin) noexcept {
   if (!sampler->ledger) return;
-  sampler->ledger->impl().record(response.ours()->places(),
-                                 [this](std::size_t i) { return records[i].kind == Kind::Marked; });
+  const marks::Walk& walk = *response.ours();
+  Ledger::Impl& ledger = sampler->ledger->impl();
+  ledger.record(walk.places().subspan(begin),
+                [&](std::size_t i) { return records[begin + i].was_drawn; });
+  if (pending.was_drawn) ledger.record({&walk.next(), 1}, [](std::size_t) { return true; });
 }
 
 Sequence::Impl::Kind Sequence::Impl::drawn_kind() const noexcept {
@@ -116,8 +120,9 @@ void Sequence::Impl::keep_draw(std::span<const embed::Candidate> candidates) noe
   const double entropy = std::log(total) - weighted_logs / total;
   pending.selected = true;
   pending.token = selection.token();
-  pending.record = {drawn_kind(), Sight::Measured, static_cast<float>(std::max(0.0, entropy)),
-                    chosen_weight / total};
+  pending.record = {drawn_kind(), Sight::Measured, false,
+                    static_cast<float>(std::max(0.0, entropy)), chosen_weight / total};
+  pending.was_drawn |= pending.record.kind == Kind::Marked;
 }
 
 void Sequence::Impl::keep_engine_draw(std::span<embed::Candidate> candidates, bool is_biased) {
@@ -141,7 +146,7 @@ void Sequence::Impl::keep_engine_draw(std::span<embed::Candidate> candidates, bo
     pending.takes_part = false;
     pending.token = token;
     const double entropy = std::max(0.0, std::log(total) - weighted_logs / total);
-    pending.record = {kind, Sight::Measured, static_cast<float>(entropy), share};
+    pending.record = {kind, Sight::Measured, false, static_cast<float>(entropy), share};
   };
   const bool is_marked = engine.is_marked(candidates);
   if (is_marked) {
@@ -174,6 +179,7 @@ void Sequence::Impl::keep_winner(const embed::BlockedRow& row, const embed::Winn
   pending.selected = true;
   pending.token = winner.token;
   pending.record = {drawn_kind(), Sight::Unmeasured};
+  pending.was_drawn |= pending.record.kind == Kind::Marked;
   if (!is_measured_position(row.size())) return;
   const double scale = std::numbers::log2e / temperature;
   const kernels::Sums sums = row.sum(winner.largest, static_cast<float>(scale));
@@ -288,6 +294,7 @@ ErrorCode Sequence::Impl::observe(TokenId token, bool takes_part) {
   } else if (pending.placed) {
     record.kind = drawn_kind();
   }
+  record.was_drawn = pending.was_drawn;
   records.push_back(record);
   ErrorCode code = ErrorCode::Ok;
   try {
@@ -306,6 +313,7 @@ ErrorCode Sequence::Impl::observe(TokenId token, bool takes_part) {
 
 void Sequence::Impl::rollback(std::size_t count) noexcept {
   if (count == 0 || records.empty()) return;
+  tell_ledger(records.size() - std::min(count, records.size()));
   response.rollback(count);
   records.resize(response.size());
   pending = {};
@@ -313,6 +321,7 @@ void Sequence::Impl::rollback(std::size_t count) noexcept {
 }
 
 void Sequence::Impl::undo_observe() noexcept {
+  tell_ledger(records.size() - 1);
   response.rollback(1);
   records.pop_back();
 }
@@ -361,6 +370,7 @@ Placement Sequence::placement() const noexcept {
   if (walk == nullptr) return {};
   impl_->pending.placed = true;
   if (!walk->next_is_marked()) return {};
+  impl_->pending.was_drawn = true;
   const marks::Place& place = walk->next();
   Placement result;
   result.layer = static_cast<Layer>(place.layer);

@@ -40,6 +40,8 @@ struct Sequence::Impl {
   struct Record {
     Kind kind = Kind::Forced;
     Sight sight = Sight::None;
+    /// The mark drew here, whatever was observed then.
+    bool was_drawn = false;
     /// Of the distribution, and the token's share of it. 0 and 1 where not measured.
     float entropy_nats = 0.0F;
     double probability = 1.0;
@@ -49,6 +51,8 @@ struct Sequence::Impl {
   struct Pending {
     bool selected = false;
     bool placed = false;
+    /// The mark has drawn here, if only once.
+    bool was_drawn = false;
     /// The mark drew the token, if only from one candidate: some engines remember that.
     bool takes_part = false;
     TokenId token = 0;
@@ -59,7 +63,6 @@ struct Sequence::Impl {
        std::optional<keys::AccountKey> account_key, std::uint64_t free_seed);
   Impl(const Impl&) = default;
   Impl& operator=(const Impl&) = delete;
-  /// Tells the sampler's ledger.
   ~Impl();
 
   /// What a token drawn at the next position by our own mark is.
@@ -75,6 +78,9 @@ struct Sequence::Impl {
   /// `takes_part`: a token that was drawn elsewhere, by the same mark.
   ErrorCode observe(TokenId token, bool takes_part = false);
   void rollback(std::size_t count) noexcept;
+  /// Tells the sampler's ledger where the mark drew, from position `begin` on. That says nothing of
+  /// what it drew: a context that was kept from the ledger for its token would bias what is left.
+  void tell_ledger(std::size_t begin) noexcept;
   /// Takes the last token back as if it had never been observed, so that a batch can undo.
   void undo_observe() noexcept;
 

@@ -82,8 +82,9 @@ std::size_t read_header(const base::File& file, std::size_t size, const std::str
          width);
   }
   const std::int64_t words = require_number(json, "words", what);
-  if (words < 1 || static_cast<std::uint64_t>(words) > most_contexts) {
-    fail(broken, what, ": words must be in 1..", most_contexts, ", got ", words);
+  constexpr std::size_t most_words = most_contexts / contexts_to_a_word;
+  if (words < 1 || static_cast<std::uint64_t>(words) > most_words) {
+    fail(broken, what, ": words must be in 1..", most_words, ", got ", words);
   }
   const std::size_t expected =
       header_size + sizeof(std::uint64_t) * static_cast<std::size_t>(words);
@@ -178,8 +179,11 @@ void Ledger::add_response(std::span<const TokenId> tokens) {
       fail(code, error_description(code));
     }
   }
-  impl_->record(walk.places(),
-                [&](std::size_t i) { return !impl_->mark.parameters().in_free_prefix(i); });
+  const auto& parameters = impl_->mark.parameters();
+  impl_->record(walk.places(), [&](std::size_t i) { return !parameters.in_free_prefix(i); });
+  // Where the response ended the mark may have drawn a token that the log has not.
+  impl_->record({&walk.next(), 1},
+                [&](std::size_t) { return !parameters.in_free_prefix(tokens.size()); });
 }
 
 bool Ledger::contains(std::span<const TokenId> tokens) const {

@@ -15,8 +15,9 @@ struct PowerTerms {
 };
 
 /// log10 of a bound of P(sum >= x): Chernoff's, the least of exp(K(theta) - theta x) over theta >
-/// 0. Never below the truth but for the quadrature of K (about nine digits), and above it by a
-/// digit or two where it is small.
+/// 0. Never below the truth but for the quadrature of K (nine digits while |theta weight| is at
+/// most 50, beyond which only evidence of thousands of digits goes), and above it by a digit or
+/// two.
 double log10_power_tail(std::span<const PowerTerms> terms, double x);
 
 /// log10 of the e-value of a sum: the mean over `tilts` of exp(theta x - K(theta)), each of mean 1

@@ -524,7 +524,7 @@ def test_detect_scores_an_account(ring: Path) -> None:
     def score(account: int) -> float:
         given = ["--keys", ring, "--account", account, "--json"]
         (found,) = objects(run("detect", *given, stdin=text))
-        assert found["account"]["account"] == account
+        assert found["account"]["account"] == str(account)
         return float(found["account"]["log10_p"])
 
     assert score(7) < -6 < score(8)

@@ -364,7 +364,10 @@ def test_generate_writes_for_a_transformers_model(tmp_path: Path) -> None:
     served = [found["token_ids"] for found in objects(shown)]
     expected = told(tmp_path / "k", *served, contexts=10_000_000)
     assert expected.contexts > 400
-    assert holds(opened(tmp_path / "k", path), expected)
+    written = opened(tmp_path / "k", path)
+    # Where an answer reached its length there was no further draw, and logs cannot know.
+    assert expected.contexts - 9.5 < written.contexts
+    assert holds(expected, written)
 
 
 def test_generate_refuses_what_no_ledger_can_be_kept_of(ring: Path, tmp_path: Path) -> None:

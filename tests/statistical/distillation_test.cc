@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
+#include <optional>
 #include <random>
 #include <span>
 #include <vector>
@@ -130,6 +132,97 @@ TEST_CASE("DistillationTest: over many keys e-values hold with a ledger and for 
     // Bernstein's bound for 1,500 variables in [0, 100] with a mean of 1 at most, hence a variance
     // of 100 at most: 2.5 * 10^-7.
     CHECK(sum / static_cast<double>(keys_tried) < 2.8);
+  }
+}
+
+namespace {
+
+constexpr TokenId end_token = 0;
+
+/// A model that holds three tokens possible, alike: the end and two others.
+std::array<TokenId, 2> others_after(TokenId last) {
+  return {1 + last * 7 % 14, 15 + last * 11 % 14};
+}
+test::Row ending_row(TokenId last) {
+  test::Row row(vocab_size, -HUGE_VALF);
+  row[end_token] = 0.0F;
+  for (const TokenId token : others_after(last)) row[static_cast<std::size_t>(token)] = 0.0F;
+  return row;
+}
+
+enum class Ending { LogsWithoutIt, NeverObserved, TakenBackAndReplaced, ReadWithoutIt };
+
+}  // namespace
+
+// What a response ended by is often not in the logs, and what a filter disliked is taken back: both
+// follow from what the mark drew. A suspect that never ends would seem to know the rest.
+TEST_CASE("DistillationTest: over many keys e-values hold however responses end") {
+  constexpr std::uint64_t keys = 200;
+  ProfileOptions options = test::marked_options(vocab_size);
+  options.narrow_units = 65536;
+  for (const Ending ending : {Ending::LogsWithoutIt, Ending::NeverObserved,
+                              Ending::TakenBackAndReplaced, Ending::ReadWithoutIt}) {
+    CAPTURE(static_cast<int>(ending));
+    std::size_t over_10 = 0;
+    for (std::uint64_t n = 0; n < keys; ++n) {
+      const KeyRing ring = test::ring_of(options, n);
+      Ledger written(ring, "p", {.contexts = 2000}), told(ring, "p", {.contexts = 2000});
+      std::mt19937_64 random(n);
+      std::vector<test::Tokens> logs;
+      {
+        const Sampler sampler(ring, "p", {.ledger = written});
+        for (std::uint64_t k = 0; k < 300; ++k) {
+          const test::Tokens begin = {static_cast<TokenId>(1 + random() % 28),
+                                      static_cast<TokenId>(1 + random() % 28)};
+          Sequence sequence = sampler.sequence({.seed = k, .response_so_far = begin});
+          while (sequence.size() < 30) {
+            const test::Row row = ending_row(sequence.tokens().back());
+            TokenId token = 0;
+            (void)sequence.select(row, {}, token);
+            if (token == end_token) {
+              if (ending != Ending::TakenBackAndReplaced) break;
+              (void)sequence.observe(token);
+              sequence.rollback(1);
+              token = others_after(sequence.tokens().back())[random() % 2];
+            }
+            (void)sequence.observe(token);
+          }
+          logs.emplace_back(sequence.tokens().begin(), sequence.tokens().end());
+          told.add_response(logs.back());
+        }
+      }
+      const bool reads = ending == Ending::ReadWithoutIt;
+      DistillationTest test(ring, "p",
+                            {.decoys = 0,
+                             .ledger = reads                             ? std::optional<Ledger>()
+                                       : ending == Ending::LogsWithoutIt ? told
+                                                                         : written});
+      const auto rows_for = [](const test::Tokens& text, std::vector<TokenProbability>& all) {
+        all.reserve(2 * (text.size() + 1));
+        std::vector<std::span<const TokenProbability>> rows;
+        for (std::size_t i = 0; i <= text.size(); ++i) {
+          for (const TokenId token : others_after(i == 0 ? 1 : text[i - 1])) {
+            all.push_back({token, 0.5});
+          }
+          rows.push_back(std::span(all).last(2));
+        }
+        return rows;
+      };
+      if (reads) {
+        for (const test::Tokens& text : logs) {
+          std::vector<TokenProbability> all;
+          test.add_served_reading(text, rows_for(text, all));
+        }
+      } else {
+        for (int k = 0; k < 3000; ++k) {
+          const auto first = static_cast<TokenId>(1 + random() % 28),
+                     second = static_cast<TokenId>(1 + random() % 28);
+          test.add_answer({}, test::Tokens{first, second, others_after(second)[random() % 2]});
+        }
+      }
+      over_10 += test.result().log10_e >= 1.0;
+    }
+    CHECK(test::chance_of(over_10, keys, 0.1) > test::false_alarm_rate / 4.0);
   }
 }
 

@@ -235,6 +235,16 @@ TEST_CASE("DistillationTest: a served response is read where it was marked, once
   CHECK(once.log10_e > 3.0);
   CHECK(once.log10_p == -once.log10_e);
   CHECK(once.log10_rank_p == 0.0);
+  // A row for what came after the last token, unless that context was there before.
+  DistillationTest ended(keys, "p", {.decoys = 0});
+  std::vector<std::span<const TokenProbability>> and_the_end = rows;
+  and_the_end.push_back(rows.front());
+  ended.add_served_reading(text, and_the_end);
+  CHECK(ended.result().positions ==
+        once.positions + (walk.next().layer == marks::Layer::Narrow ? 1U : 0U));
+  CHECK(test::thrown_by([&] { ended.add_reading(text, and_the_end); }).code ==
+        ErrorCode::SizeMismatch);
+
   test.add_served_reading(text, rows);
   CHECK(test.result().positions == once.positions);
   CHECK(test.result().log10_p == once.log10_p);

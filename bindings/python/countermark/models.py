@@ -74,9 +74,12 @@ _MOST_PREDICTED = 64
 
 
 def predictions_of(
-    probabilities: Any, tokens: int
+    probabilities: Any, tokens: int, or_one_more: bool = False
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the likeliest ids [tokens, k] of each row, -1 where there are fewer, and theirs."""
+    """Return the likeliest ids [tokens, k] of each row, -1 where there are fewer, and theirs.
+
+    ``or_one_more``: there may be a row for what comes after the last token.
+    """
     all_ids, all_probabilities = [], []
     row = 0
     for ids, chunk in _chunks(probabilities):
@@ -88,8 +91,9 @@ def predictions_of(
         all_ids.append(ids.astype(np.int64))
         all_probabilities.append(chunk.astype(np.float64))
         row += len(chunk)
-    if row != tokens:
+    if row != tokens and not (or_one_more and row == tokens + 1):
         raise _wrong_rows(tokens, row)
+    tokens = row
     width = max((part.shape[1] for part in all_ids), default=0)
     joined_ids = np.full((tokens, width), -1, dtype=np.int64)
     joined = np.zeros((tokens, width))

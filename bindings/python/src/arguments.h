@@ -57,6 +57,34 @@ class KnownProxy {
   std::optional<double> entropy_bits_;
 };
 
+/// What belongs to one call at a time, and whether one is inside: the GIL is released there, and a
+/// progress may call back.
+template <typename T>
+struct OneAtATime {
+  T inner;
+  const char* name;
+  bool busy = false;
+
+  /// Holds it for the length of one call. Made and destroyed with the GIL.
+  class Use {
+   public:
+    explicit Use(OneAtATime& whole) : whole_(whole) {
+      if (whole.busy) {
+        throw Error(ErrorCode::RepeatedSequence, text("the ", whole.name,
+                                                      " is in use by another call; it belongs to "
+                                                      "one at a time"));
+      }
+      whole.busy = true;
+    }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+    ~Use() { whole_.busy = false; }
+
+   private:
+    OneAtATime& whole_;
+  };
+};
+
 /// Adds the tracer and what belongs to it.
 void bind_tracing(py::module_& m);
 /// Adds the test of distillation.

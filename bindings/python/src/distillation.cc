@@ -34,14 +34,16 @@ PairWeights weights_of(const std::string& name) {
 /// Rows of predictions, asked through countermark.models.
 class PredictedRows {
  public:
-  PredictedRows(const py::object& probabilities, std::size_t tokens) {
-    const py::tuple known =
-        py::module_::import("countermark.models").attr("predictions_of")(probabilities, tokens);
+  /// `or_one_more`: there may be a row for what comes after the last token.
+  PredictedRows(const py::object& probabilities, std::size_t tokens, bool or_one_more = false) {
+    const py::tuple known = py::module_::import("countermark.models")
+                                .attr("predictions_of")(probabilities, tokens, or_one_more);
     const auto ids = known[0].cast<py::array_t<std::int64_t, py::array::c_style>>();
     const auto values = known[1].cast<py::array_t<double, py::array::c_style>>();
     const auto width = static_cast<std::size_t>(ids.shape(1));
-    all_.reserve(tokens * width);
-    for (std::size_t i = 0; i < tokens; ++i) {
+    all_.reserve(static_cast<std::size_t>(ids.size()));
+    rows_.reserve(static_cast<std::size_t>(ids.shape(0)));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(ids.shape(0)); ++i) {
       const std::size_t begin = all_.size();
       for (std::size_t k = i * width; k < (i + 1) * width; ++k) {
         if (ids.data()[k] == -1) continue;
@@ -65,9 +67,13 @@ class PredictedRows {
   std::vector<std::span<const TokenProbability>> rows_;
 };
 
+using PyDistillationTest = OneAtATime<DistillationTest>;
+
 /// None: nothing is expected.
-std::unique_ptr<PredictedRows> expected_rows(const py::object& expected, std::size_t tokens) {
-  return expected.is_none() ? nullptr : std::make_unique<PredictedRows>(expected, tokens);
+std::unique_ptr<PredictedRows> expected_rows(const py::object& expected, std::size_t tokens,
+                                             bool or_one_more = false) {
+  return expected.is_none() ? nullptr
+                            : std::make_unique<PredictedRows>(expected, tokens, or_one_more);
 }
 
 }  // namespace
@@ -151,63 +157,82 @@ void bind_distillation(py::module_& m) {
       });
 
   const DistillationOptions defaults;
-  py::class_<DistillationTest>(m, "DistillationTest")
+  py::class_<PyDistillationTest>(m, "DistillationTest")
       .def(py::init([](const KeyRing& ring, const std::string& profile,
                        const std::optional<Ledger>& ledger, const std::string& weights,
                        bool sequential, std::size_t decoys, unsigned threads) {
-             return DistillationTest(ring, profile,
-                                     {.weights = weights_of(weights),
-                                      .decoys = decoys,
-                                      .threads = threads,
-                                      .ledger = ledger,
-                                      .sequential = sequential});
+             return PyDistillationTest{DistillationTest(ring, profile,
+                                                        {.weights = weights_of(weights),
+                                                         .decoys = decoys,
+                                                         .threads = threads,
+                                                         .ledger = ledger,
+                                                         .sequential = sequential}),
+                                       "distillation test"};
            }),
            "ring"_a, "profile"_a, "ledger"_a = py::none(), py::kw_only(), "weights"_a = "log",
            "sequential"_a = defaults.sequential, "decoys"_a = defaults.decoys,
            "threads"_a = defaults.threads)
       .def(
           "add_answer",
-          [](DistillationTest& self, py::handle prompt_ids, py::handle answer_ids,
+          [](PyDistillationTest& self, py::handle prompt_ids, py::handle answer_ids,
              const py::object& expected) {
             const TokenIds prompt(prompt_ids, "prompt_ids"), answer(answer_ids, "answer_ids");
             const auto rows = expected_rows(expected, answer.ids().size());
-            self.add_answer(prompt.ids(), answer.ids(),
-                            rows ? Expected(rows->rows()) : std::nullopt);
+            const PyDistillationTest::Use use(self);
+            self.inner.add_answer(prompt.ids(), answer.ids(),
+                                  rows ? Expected(rows->rows()) : std::nullopt);
           },
           "prompt_ids"_a, "answer_ids"_a, py::kw_only(), "expected"_a = py::none())
       .def(
           "add_reading",
-          [](DistillationTest& self, py::handle token_ids, const py::object& probabilities,
+          [](PyDistillationTest& self, py::handle token_ids, const py::object& probabilities,
              const py::object& expected, bool served) {
             const TokenIds ids(token_ids, "token_ids");
-            const PredictedRows predictions(probabilities, ids.ids().size());
-            const auto rows = expected_rows(expected, ids.ids().size());
+            const PredictedRows predictions(probabilities, ids.ids().size(), served);
+            const auto rows = expected_rows(expected, ids.ids().size(), served);
             const Expected others = rows ? Expected(rows->rows()) : std::nullopt;
+            const PyDistillationTest::Use use(self);
             if (served) {
-              self.add_served_reading(ids.ids(), predictions.rows(), others);
+              self.inner.add_served_reading(ids.ids(), predictions.rows(), others);
             } else {
-              self.add_reading(ids.ids(), predictions.rows(), others);
+              self.inner.add_reading(ids.ids(), predictions.rows(), others);
             }
           },
           "token_ids"_a, "probabilities"_a, py::kw_only(), "expected"_a = py::none(),
           "served"_a = false)
       .def(
           "add_reference",
-          [](DistillationTest& self, py::handle token_ids) {
-            self.add_reference(TokenIds(token_ids, "token_ids").ids());
+          [](PyDistillationTest& self, py::handle token_ids) {
+            const TokenIds ids(token_ids, "token_ids");
+            const PyDistillationTest::Use use(self);
+            self.inner.add_reference(ids.ids());
           },
           "token_ids"_a)
       .def(
           "add_log",
-          [](DistillationTest& self, std::uint64_t account, py::handle token_ids) {
-            self.add_log(account, TokenIds(token_ids, "token_ids").ids());
+          [](PyDistillationTest& self, std::uint64_t account, py::handle token_ids) {
+            const TokenIds ids(token_ids, "token_ids");
+            const PyDistillationTest::Use use(self);
+            self.inner.add_log(account, ids.ids());
           },
           "account"_a, "token_ids"_a)
-      .def("learned_accounts", &DistillationTest::learned_accounts, "false_discovery_rate"_a = 0.01,
-           py::call_guard<py::gil_scoped_release>())
-      .def_property_readonly("positions", &DistillationTest::positions)
-      .def("result", &DistillationTest::result, py::call_guard<py::gil_scoped_release>())
-      .def("__repr__", [](const DistillationTest&) { return "<DistillationTest>"; });
+      .def(
+          "learned_accounts",
+          [](PyDistillationTest& self, double false_discovery_rate) {
+            const PyDistillationTest::Use use(self);
+            const py::gil_scoped_release release;
+            return self.inner.learned_accounts(false_discovery_rate);
+          },
+          "false_discovery_rate"_a = 0.01)
+      .def_property_readonly("positions",
+                             [](const PyDistillationTest& self) { return self.inner.positions(); })
+      .def("result",
+           [](PyDistillationTest& self) {
+             const PyDistillationTest::Use use(self);
+             const py::gil_scoped_release release;
+             return self.inner.result();
+           })
+      .def("__repr__", [](const PyDistillationTest&) { return "<DistillationTest>"; });
 }
 
 }  // namespace countermark::python

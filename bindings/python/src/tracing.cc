@@ -252,30 +252,7 @@ void bind_tracer(py::module_& m) {
         "threads"_a = AccountIndexOptions{}.threads, "progress"_a = py::none());
 }
 
-/// A screening, and whether a call is inside it: the GIL is released there, and a progress may call
-/// back.
-struct PyScreening {
-  Screening screening;
-  bool busy = false;
-
-  /// Holds it for the length of one call. Made and destroyed with the GIL.
-  class Use {
-   public:
-    explicit Use(PyScreening& screening) : screening_(screening) {
-      if (screening.busy) {
-        throw Error(ErrorCode::RepeatedSequence,
-                    "the screening is in use by another call; it belongs to one at a time");
-      }
-      screening.busy = true;
-    }
-    Use(const Use&) = delete;
-    Use& operator=(const Use&) = delete;
-    ~Use() { screening_.busy = false; }
-
-   private:
-    PyScreening& screening_;
-  };
-};
+using PyScreening = OneAtATime<Screening>;
 
 void bind_screening(py::module_& m) {
   py::class_<ScreenedText>(m, "ScreenedText")
@@ -321,8 +298,9 @@ void bind_screening(py::module_& m) {
   const ScreeningOptions defaults;
   py::class_<PyScreening>(m, "Screening")
       .def(py::init([](const Tracer& tracer, double false_discovery_rate, double ours_rate) {
-             return PyScreening{Screening(
-                 tracer, {.false_discovery_rate = false_discovery_rate, .ours_rate = ours_rate})};
+             return PyScreening{Screening(tracer, {.false_discovery_rate = false_discovery_rate,
+                                                   .ours_rate = ours_rate}),
+                                "screening"};
            }),
            "tracer"_a, py::kw_only(), "false_discovery_rate"_a = defaults.false_discovery_rate,
            "ours_rate"_a = defaults.ours_rate)
@@ -333,14 +311,14 @@ void bind_screening(py::module_& m) {
             const Start from = start_of(start);
             const PyScreening::Use use(self);
             const py::gil_scoped_release release;
-            return self.screening.add(ids.ids(), from);
+            return self.inner.add(ids.ids(), from);
           },
           "token_ids"_a, "start"_a = py::none())
       .def("result",
            [](PyScreening& self) {
              const PyScreening::Use use(self);
              const py::gil_scoped_release release;
-             return self.screening.result();
+             return self.inner.result();
            })
       .def("__repr__", [](const PyScreening&) { return "<Screening>"; });
 }

@@ -192,7 +192,7 @@ def show(
             }
         if score:
             found["account"] = {
-                "account": account,
+                "account": str(account),
                 "scored": score.scored,
                 "score": score.score,
                 "log10_p": score.log10_p,

@@ -42,7 +42,7 @@ _LAY = [
     "that is trained on many answers takes over some of these preferences. The test counts how "
     "often the suspect goes on as the key would have it.",
     "A model that is independent of the key (which never saw such answers) can only agree with it "
-    "by chance, and how often chance does so is known exactly. The p-value is the probability "
+    "by chance, and how often chance does so is known. The p-value is the probability "
     "that such a model shows this much or more, over the draw of the key. It is not the "
     "probability that the suspect is innocent, nor one minus that of guilt.",
     "The p-value holds whenever one stops. The test looks at numbers of positions that were fixed "

@@ -59,8 +59,7 @@ def explain_decoys(case: Case, inquiry: Inquiry) -> list[str]:
         ]
     return [
         f"Among {len(result.decoys) + 1:,} keys, {len(result.decoys):,} of which marked nothing, "
-        f"the key of {case.profile.id} ranks {result.decoy_rank:,} (p = "
-        f"{power_of_ten(result.log10_rank_p)}, whatever the model is like)."
+        f"the key of {case.profile.id} ranks {result.decoy_rank:,}."
     ]
 
 
