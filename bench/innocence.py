@@ -1,4 +1,4 @@
-"""Realised against promised rates of accusing innocents, over billions of pairs of text and account.
+"""Realised against promised rates of accusing innocents, over billions of texts and accounts.
 
     python bench/innocence.py MODEL_FOLDER TEXT_FOLDER TOKENIZER [--batches 32] [--plots FOLDER]
 

@@ -212,6 +212,34 @@ def decoys(records: Sequence[Record]) -> None:
             row(str(len(found)), name, f"{len(p):,}", *cells, f"{kstest(p, 'uniform').pvalue:.2f}")
 
 
+def fit(records: Sequence[Record]) -> None:
+    """Print how the evidence grows, for ``countermark distill plan``."""
+    head(
+        "evidence in standard deviations",
+        "width 2, all marked, 250,000 tokens",
+        "share^",
+        "tokens^",
+    )
+    for weights in ("log", "reference"):
+        points = []
+        for record in records:
+            about = record["student"]
+            if not plain(record) or about["mark"]["name"] != "distillation2":
+                continue
+            for test in record["tests"]:
+                kind = (test["mode"], test.get("weights"), test.get("ledger"))
+                z = np.sqrt(max(0.0, -2 * np.log(10) * test["log10_p"]))
+                # What may be chance says little of growth.
+                if kind == ("closed", weights, False) and z > 3:
+                    tokens = test["positions"] / 250_000
+                    points.append((1, np.log(about["share"]), np.log(tokens), np.log(z)))
+        if len(points) < 10:
+            continue
+        table = np.array(points)
+        found, *_ = np.linalg.lstsq(table[:, :3], table[:, 3], rcond=None)
+        row(weights, f"{np.exp(found[0]):.1f}", f"{found[1]:.2f}", f"{found[2]:.2f}")
+
+
 def plot(records: Sequence[Record], folder: Path) -> None:
     """Draw the evidence over tokens."""
     import matplotlib
@@ -264,6 +292,7 @@ def main() -> None:
     attacks(records)
     null(records)
     decoys(records)
+    fit(records)
     if arguments.plots:
         plot(records, arguments.plots)
 
