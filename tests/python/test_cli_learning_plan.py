@@ -32,7 +32,8 @@ def test_more_marked_text_needs_fewer_tokens() -> None:
     assert [row["share"] for row in plan] == [0.01, 0.05, 0.1, 0.25, 0.5, 1.0]
     needed = [row["tokens_reference"] for row in plan if row["tokens_reference"]]
     assert needed == sorted(needed, reverse=True)
-    assert len(set(needed)) == len(needed) >= 4
+    assert len(set(needed)) >= 4
+    assert needed[-1] == 4096  # where a sequential test looks first
     assert {row["width"] for row in plan} == {2}
     assert {row["units"] for row in plan} == {65536}
 
@@ -48,7 +49,7 @@ def test_more_marked_text_needs_fewer_tokens() -> None:
     ],
 )
 def test_settings_that_are_easier_to_learn(easier: Any, harder: Any) -> None:
-    some, more = (rows(*options, "--share", 0.5)[0] for options in (easier, harder))
+    some, more = (rows(*options, "--share", 0.1)[0] for options in (easier, harder))
     assert some["tokens_reference"] < (more["tokens_reference"] or float("inf"))
 
 

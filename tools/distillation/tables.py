@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binom, kstest
+from scipy.optimize import curve_fit
+from scipy.stats import binom, kstest, norm
 
 Record = dict[str, Any]
 
@@ -215,32 +216,55 @@ def decoys(records: Sequence[Record]) -> None:
             )
 
 
+def deviations(log10_p: float) -> float:
+    """Return how many standard deviations a normal variable has such a tail at."""
+    if log10_p > -12:
+        return float(norm.isf(min(10**log10_p, 1 - 1e-9)))
+    z = np.sqrt(-2 * np.log(10) * log10_p)
+    for _ in range(50):
+        z = np.sqrt(2 * (-np.log(10) * log10_p - np.log(z * np.sqrt(2 * np.pi))))
+    return float(z)
+
+
 def fit(records: Sequence[Record]) -> None:
-    """Print how the evidence grows, for ``countermark distill plan``."""
-    head(
-        "evidence in standard deviations",
-        "width 2, all marked, 250,000 tokens",
-        "share^",
-        "tokens^",
-    )
+    """Print how the evidence grows, for ``countermark distill plan``.
+
+    Width 2 by shares and tokens; the other widths by what they show where all is marked.
+    """
+    widths = (1, 2, 3, 4)
+    head("evidence in deviations", *(f"width {width}" for width in widths), "share^", "tokens^")
     for weights in ("log", "reference"):
-        points = []
+        shares, tokens, found = [], [], []
+        whole = {}
         for record in records:
             about = record["student"]
-            if not plain(record) or about["mark"]["name"] != "distillation2":
+            if not plain(record) or not about["mark"]["name"].startswith("distillation"):
                 continue
+            width = about["mark"]["parameters"]["narrow_width"]
             for test in record["tests"]:
-                kind = (test["mode"], test.get("weights"), test.get("ledger"))
-                z = np.sqrt(max(0.0, -2 * np.log(10) * test["log10_p"]))
-                # What may be chance says little of growth.
-                if kind == ("closed", weights, False) and z > 3:
-                    tokens = test["positions"] / 250_000
-                    points.append((1, np.log(about["share"]), np.log(tokens), np.log(z)))
-        if len(points) < 10:
-            continue
-        table = np.array(points)
-        found, *_ = np.linalg.lstsq(table[:, :3], table[:, 3], rcond=None)
-        row(weights, f"{np.exp(found[0]):.1f}", f"{found[1]:.2f}", f"{found[2]:.2f}")
+                if (test["mode"], test.get("weights"), test.get("ledger")) != (
+                    "closed",
+                    weights,
+                    False,
+                ):
+                    continue
+                z = deviations(test["log10_p"])
+                if about["share"] == 1 and test["positions"] > LARGEST and about["seed"] == 0:
+                    whole[width] = z
+                if width == 2:
+                    shares.append(about["share"])
+                    tokens.append(test["positions"] / 250_000)
+                    found.append(z)
+        # A deviation of chance, and more where there is more: students differ.
+        (at, by_share, by_tokens), _ = curve_fit(
+            lambda x, at, by_share, by_tokens: at * x[0] ** by_share * x[1] ** by_tokens,
+            (np.array(shares), np.array(tokens)),
+            found,
+            p0=(20, 0.6, 0.3),
+            sigma=1 + 0.15 * np.abs(found),
+        )
+        cells = [f"{at * whole[w] / whole[2]:.1f}" if w in whole else "" for w in widths]
+        row(weights, *cells, f"{by_share:.2f}", f"{by_tokens:.2f}")
 
 
 def plot(records: Sequence[Record], folder: Path) -> None:

@@ -20,7 +20,7 @@ from countermark.report.numbers import count
 
 _ALL_UNITS = 65536
 _SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
-_MOST_TOKENS = 1e12
+_FIRST_LOOK, _MOST_TOKENS = 4096, 1e11
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Learning:
 
 # tools/distillation/tables.py prints them.
 _LEARNING = {
-    "log": Learning({1: 28.2, 2: 14.3, 3: 7.0, 4: 4.1}, by_share=0.45, by_tokens=0.12),
-    "reference": Learning({1: 43.5, 2: 25.7, 3: 16.9, 4: 8.1}, by_share=0.57, by_tokens=0.21),
+    "log": Learning({1: 30.9, 2: 20.1, 3: 7.3, 4: 3.9}, by_share=0.89, by_tokens=0.22),
+    "reference": Learning({1: 48.3, 2: 35.6, 3: 18.5, 4: 8.6}, by_share=0.88, by_tokens=0.31),
 }
 
 
@@ -154,7 +154,7 @@ def _row(
     z = -NormalDist().inv_cdf(rate)
     row: dict[str, Any] = {"share": share}
     for weights, learning in _LEARNING.items():
-        needed = learning.tokens(width, share, z, strength)
+        needed = max(_FIRST_LOOK, learning.tokens(width, share, z, strength))
         row[f"tokens_{weights}"] = round(needed) if needed < _MOST_TOKENS else None
         if tokens is not None:
             expected = learning.z(width, share, tokens, strength)
