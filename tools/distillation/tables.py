@@ -300,7 +300,7 @@ def plot(records: Sequence[Record], folder: Path) -> None:
         )
     left.set(ylabel="-log10 p")
     left.set_ylim(bottom=0)
-    left.legend(title="marked", frameon=False)
+    figure.legend(*left.get_legend_handles_labels(), title="marked", loc="outside right center")
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "distillation.svg", metadata={"Date": None})
 
