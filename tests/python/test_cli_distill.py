@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -982,8 +982,11 @@ def test_padding_does_not_change_what_a_model_says(tiny: Path) -> None:
 class Knower:
     """Expects every token of a text that is there."""
 
+    asked: ClassVar[list[int]] = []
+
     def proxy(self) -> Callable[[list[int]], Iterator[Any]]:
         def rows(ids: list[int]) -> Iterator[Any]:
+            self.asked.append(len(ids))
             for i in range(0, len(ids), 100):
                 some = ids[i : i + 100]
                 chunk = np.full((len(some), 300), 0.1 / 256)  # wider than the vocabulary
@@ -1016,5 +1019,7 @@ def test_predictions_are_read(
     assert said["ended"] == "decided"
     assert said["log10_p"] == -said["log10_e"] <= -6
     assert said["settings"]["served"]
+    # What came after a response, too: the token that ended it is seldom in the logs.
+    assert set(Knower.asked) == {TOKENS + 1}
     assert "which were served" in page.read_text()
     assert "3 texts failed" in run(*given, "--served").stdout

@@ -1100,8 +1100,10 @@ class DistillationTest:
 
         ``expected``: those of a model that does not know the key, at best one that was trained as
         the suspect was on text that nobody marked.
-        ``served``: the text is a response that this profile marked, from the logs. Any other must
-        not have been marked under this key.
+        ``served``: the text is a response that this profile marked, from the logs: whole, in the
+        order in which they were served, and not chosen for what was drawn. Where it ended by a
+        token that the log lacks, ``probabilities`` has one row more, for what came after the last
+        token. Any other text must not have been marked under this key.
 
         ``probabilities`` as :mod:`countermark.models` describes a proxy's output: dense
         [n, vocab], sparse (ids [n, k], probabilities [n, k]), or chunks of either.

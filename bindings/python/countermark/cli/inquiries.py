@@ -122,7 +122,9 @@ def read(
                     raise document.error
                 ids = ids_of(document, terms.encode_as_served if served else terms.encode)
                 _require_known(ids, suspect.model.vocab_size)
-                trial.add_reading(ids, _within(terms, proxy(ids)), served=served)
+                # Of a response what came after it, too: logs seldom have the token that ended it.
+                asked = [*ids, *ids[-1:]] if served else ids
+                trial.add_reading(ids, _within(terms, proxy(asked)), served=served)
                 tokens += len(ids)
             except (CountermarkError, OSError) as error:
                 failed += 1
