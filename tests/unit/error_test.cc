@@ -36,7 +36,8 @@ TEST_CASE("ErrorCode: names are distinct, in snake_case, and stay where they are
                                            "invalid_encoding",
                                            "invalid_probability",
                                            "invalid_calibration",
-                                           "invalid_accounts"};
+                                           "invalid_accounts",
+                                           "invalid_ledger"};
   CHECK(error_name(static_cast<ErrorCode>(std::size(expected))) == "unknown_error");
   std::set<std::string_view> names;
   for (std::size_t code = 0; code < std::size(expected); ++code) {
