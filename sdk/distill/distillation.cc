@@ -216,11 +216,7 @@ DistillationTest::DistillationTest(const KeyRing& ring, std::string_view profile
   if (options.decoys > most) {
     fail(ErrorCode::InvalidOption, "decoys must be in 0..", most, ", got ", options.decoys);
   }
-  if (options.ledger && !options.ledger->impl().is_of(*profile)) {
-    fail(ErrorCode::InvalidLedger, "the ledger is of key ", options.ledger->impl().profile.key_id(),
-         " and narrow_width ", options.ledger->impl().mark.parameters().narrow_width,
-         "; profile \"", profile_id, "\" has another");
-  }
+  if (options.ledger) options.ledger->impl().require_of(*profile);
   impl_ = std::make_unique<Impl>(Impl{.secret = entry->secret,
                                       .profile = *profile,
                                       .parameters = parameters,

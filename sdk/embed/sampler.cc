@@ -138,11 +138,7 @@ Sampler::Sampler(const KeyRing& ring, std::string_view profile_id, const Sampler
   auto impl = std::make_shared<Impl>(Impl{*profile, std::nullopt, nullptr,
                                           std::make_unique<base::Workers>(options.threads),
                                           options.ledger});
-  if (options.ledger && !options.ledger->impl().is_of(*profile)) {
-    fail(ErrorCode::InvalidLedger, "the ledger is of key ", options.ledger->impl().profile.key_id(),
-         " and narrow_width ", options.ledger->impl().mark.parameters().narrow_width,
-         "; profile \"", profile_id, "\" has another");
-  }
+  if (options.ledger) options.ledger->impl().require_of(*profile);
   if (profiles::is_engine(*profile)) {
     impl->engine = profiles::make_engine_mark(entry->secret, *profile);
   } else {

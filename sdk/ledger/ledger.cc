@@ -1,6 +1,7 @@
 #include "countermark/ledger.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,7 +9,7 @@
 #include "base/bytes.h"
 #include "base/fail.h"
 #include "base/file.h"
-#include "base/json.h"
+#include "base/json_header.h"
 #include "keys/derivation.h"
 #include "ledger/ledger_impl.h"
 #include "profiles/key_ring_impl.h"
@@ -18,8 +19,7 @@ namespace {
 
 constexpr std::string_view format = "countermark.ledger/1";
 constexpr ErrorCode broken = ErrorCode::InvalidLedger;
-/// A page, so that the words begin at one.
-constexpr std::size_t header_size = 4096;
+using base::header_size;
 /// So many contexts to a word of eight bytes.
 constexpr std::size_t contexts_to_a_word = 4;
 constexpr std::size_t most_contexts = 100'000'000'000;
@@ -49,9 +49,7 @@ std::string header_for(const Ledger::Impl& impl) {
                            {"key_id", impl.profile.key_id()},
                            {"narrow_width", impl.mark.parameters().narrow_width},
                            {"words", impl.filter.size()}};
-  std::string header = json.dump();
-  header.resize(header_size - 1, ' ');
-  return header + '\n';
+  return base::write_header(json);
 }
 
 std::int64_t require_number(const base::Json& json, const char* name, const std::string& what) {
@@ -60,22 +58,12 @@ std::int64_t require_number(const base::Json& json, const char* name, const std:
   return field.get<std::int64_t>();
 }
 
-/// Checks the header of a file of `size` bytes; the number of words.
-std::size_t read_header(const base::File& file, std::size_t size, const std::string& what,
-                        const Profile& profile, std::int64_t width) {
-  std::string text(header_size, ' ');
-  const std::size_t got = file.read(0, {reinterpret_cast<std::uint8_t*>(text.data()), header_size});
-  if (got < header_size) fail(broken, what, " is truncated: its header is not whole");
-  const base::Json json = base::parse_json(text, broken, what);
-  const std::string found = base::require_string(json, "format", broken, what);
-  if (found != format) {
-    fail(ErrorCode::UnsupportedFormat, what, ": format \"", found, "\", this version reads \"",
-         format, "\"");
-  }
-  const std::string its_key = base::require_string(json, "key_id", broken, what);
-  if (its_key != profile.key_id()) {
-    fail(broken, what, " is for key ", its_key, ", the profile's is ", profile.key_id());
-  }
+/// The number of words of a file of `size` bytes, by its header.
+std::size_t read_words(const base::File& file, std::size_t size, const std::string& what,
+                       const Profile& profile, std::int64_t width) {
+  std::array<std::uint8_t, header_size> bytes = {};
+  const base::Json json = base::read_header(std::span(bytes).first(file.read(0, bytes)), format,
+                                            profile.key_id(), broken, what);
   const std::int64_t its_width = require_number(json, "narrow_width", what);
   if (its_width != width) {
     fail(broken, what, " holds contexts of ", its_width, " tokens, the profile's narrow_width is ",
@@ -102,6 +90,12 @@ bool Ledger::Impl::is_of(const Profile& other) const noexcept {
          mark.parameters().narrow_width == profiles::parameters_of(other).narrow_width;
 }
 
+void Ledger::Impl::require_of(const Profile& other) const {
+  if (is_of(other)) return;
+  fail(broken, "the ledger is of key ", profile.key_id(), " and narrow_width ",
+       mark.parameters().narrow_width, "; profile \"", other.id(), "\" has another");
+}
+
 Ledger::Ledger(std::shared_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
 
 Ledger::Ledger(const KeyRing& ring, std::string_view profile_id, const LedgerOptions& options) {
@@ -117,8 +111,8 @@ Ledger Ledger::open(const KeyRing& ring, std::string_view profile_id,
   // Whoever may read it learns nothing without the key.
   const base::File file = base::File::open(path, false);
   const auto empty = make(ring, profile_id, 1);
-  const std::size_t words = read_header(file, file.size(), "ledger " + path.string(),
-                                        empty->profile, empty->mark.parameters().narrow_width);
+  const std::size_t words = read_words(file, file.size(), "ledger " + path.string(), empty->profile,
+                                       empty->mark.parameters().narrow_width);
   auto impl = make(ring, profile_id, words);
   std::vector<std::uint8_t> bytes(at_once * sizeof(std::uint64_t));
   for (std::size_t begin = 0; begin < words; begin += at_once) {

@@ -31,6 +31,8 @@ struct Ledger::Impl {
 
   /// Whether it is about the key and the contexts of `other`. Ids may differ.
   bool is_of(const Profile& other) const noexcept;
+  /// Throws Error(InvalidLedger) unless it is.
+  void require_of(const Profile& other) const;
 
   bool contains(const keys::Seed& seed) const noexcept { return filter.contains(hash(seed)); }
   /// Those of the places that `is_marked(i)` and are narrow.

@@ -13,15 +13,14 @@
 #include "base/bytes.h"
 #include "base/fail.h"
 #include "base/file.h"
-#include "base/json.h"
+#include "base/json_header.h"
 #include "base/private_pages.h"
 
 namespace countermark::trace {
 namespace {
 
 constexpr std::size_t key_size = 16;
-/// A page, so that the keys begin at one.
-constexpr std::size_t header_size = 4096;
+using base::header_size;
 constexpr std::string_view format = "countermark.accounts/1";
 constexpr ErrorCode broken = ErrorCode::InvalidAccounts;
 
@@ -51,10 +50,7 @@ void derive_some(const marks::Countermark1& mark, std::span<const std::uint64_t>
 }
 
 std::string header_for(const std::string& key_id) {
-  const base::Json json = {{"format", format}, {"mark", "countermark/1"}, {"key_id", key_id}};
-  std::string header = json.dump();
-  header.resize(header_size - 1, ' ');
-  return header + '\n';
+  return base::write_header({{"format", format}, {"mark", "countermark/1"}, {"key_id", key_id}});
 }
 
 std::span<const std::uint8_t> as_bytes(std::string_view text) noexcept {
@@ -63,19 +59,7 @@ std::span<const std::uint8_t> as_bytes(std::string_view text) noexcept {
 
 void check_header(const std::filesystem::path& path, std::span<const std::uint8_t> bytes,
                   const std::string& key_id) {
-  const std::string what = "account index " + path.string();
-  if (bytes.size() < header_size) fail(broken, what, " is truncated: its header is not whole");
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), header_size);
-  const base::Json json = base::parse_json(text, broken, what);
-  const std::string found = base::require_string(json, "format", broken, what);
-  if (found != format) {
-    fail(ErrorCode::UnsupportedFormat, what, ": format \"", found, "\", this version reads \"",
-         format, "\"");
-  }
-  const std::string its_key = base::require_string(json, "key_id", broken, what);
-  if (its_key != key_id) {
-    fail(broken, what, " is for key ", its_key, ", the profile's is ", key_id);
-  }
+  base::read_header(bytes, format, key_id, broken, "account index " + path.string());
 }
 
 /// A few accounts spread over `count` of them, the first and the last included.
