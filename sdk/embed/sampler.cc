@@ -135,10 +135,10 @@ Sampler::Sampler(const KeyRing& ring, std::string_view profile_id, const Sampler
     fail(ErrorCode::RetiredProfile, "profile \"", profile_id,
          "\" is retired: it detects, and marks nothing new");
   }
-  auto impl = std::make_shared<Impl>(Impl{*profile, std::nullopt, nullptr,
-                                          std::make_unique<base::Workers>(options.threads),
-                                          options.ledger});
   if (options.ledger) options.ledger->impl().require_of(*profile);
+  auto impl = std::make_shared<Impl>(Impl{*profile, std::nullopt, nullptr});
+  impl->workers = std::make_unique<base::Workers>(options.threads);
+  impl->ledger = options.ledger;
   if (profiles::is_engine(*profile)) {
     impl->engine = profiles::make_engine_mark(entry->secret, *profile);
   } else {

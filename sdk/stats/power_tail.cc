@@ -21,9 +21,11 @@ struct Node {
 };
 
 std::vector<Node> make_nodes() {
-  constexpr double step = 0.375, most = 42.0;
+  constexpr double step = 0.375;
+  constexpr int most = 112;  // at 42
   std::vector<Node> nodes;
-  for (double x = -most; x <= most; x += step) {
+  for (int k = -most; k <= most; ++k) {
+    const double x = step * k;
     nodes.push_back(
         {-std::log1p(std::exp(-x)), step / ((1.0 + std::exp(x)) * (1.0 + std::exp(-x)))});
   }

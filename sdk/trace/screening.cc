@@ -213,6 +213,7 @@ ScreeningResult Screening::result() const {
   }
   std::sort(found.begin(), found.end());
   std::vector<double> log10_e;
+  log10_e.reserve(found.size());
   for (const auto& [negated, row] : found) log10_e.push_back(-negated);
   result.discovered =
       stats::e_bh_discoveries(log10_e, result.tested, impl_->options.false_discovery_rate);
