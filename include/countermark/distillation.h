@@ -75,8 +75,7 @@ struct DistillationLook {
 struct DistillationResult {
   /// Of "the suspect is independent of the key". In log10. Where the key decided what is looked at
   /// (a ledger, texts that were served) the p-value is 1 / e; else it is exact, or Chernoff's bound
-  /// for PairWeights::MostPowerful. In sequential mode
-  /// both hold whenever one stops.
+  /// for PairWeights::MostPowerful. In sequential mode both hold whenever one stops.
   double log10_p = 0.0;
   double log10_e = 0.0;
   /// Answers and readings, and their positions that count.

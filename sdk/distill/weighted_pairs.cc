@@ -4,6 +4,8 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "stats/power_tail.h"
+
 namespace countermark::distill {
 namespace {
 
@@ -166,9 +168,7 @@ double WeightedPairs::variance() const {
   double sum = 0.0;
   for (const Pair& pair : pairs) {
     const Kind& kind = kinds[pair.kind];
-    // Of U^(1 / P - 1): P / (2 - P) - P^2.
-    const double p = kind.probability;
-    const double of_score = p > 0.0 ? p * (1.0 - p) * (1.0 - p) / (2.0 - p) : 1.0;
+    const double of_score = kind.probability > 0.0 ? stats::power_variance(kind.probability) : 1.0;
     sum += kind.weight * kind.weight * of_score;
   }
   return sum;

@@ -120,13 +120,6 @@ class Batch {
   std::size_t entered_ = 0;
 };
 
-void require_ids(const char* name, std::span<const TokenId> tokens, const Profile& profile) {
-  const std::size_t bad = profiles::first_out_of_range(profile, tokens);
-  if (bad == tokens.size()) return;
-  fail(ErrorCode::TokenOutOfRange, name, "[", bad, "] is ", tokens[bad],
-       ", and a token id must be in 0..", profiles::id_limit(profile) - 1);
-}
-
 }  // namespace
 
 Sampler::Sampler(const KeyRing& ring, std::string_view profile_id, const SamplerOptions& options) {
@@ -156,9 +149,9 @@ Sequence Sampler::sequence(const SequenceOptions& options) const {
   }
   std::optional<keys::AccountKey> account;
   if (options.account) account = impl_->mark->account_key(*options.account);
-  require_ids("prompt", options.prompt, impl_->profile);
+  profiles::require_ids(impl_->profile, "prompt", options.prompt);
   const auto so_far = options.response_so_far;
-  require_ids("response_so_far", so_far, impl_->profile);
+  profiles::require_ids(impl_->profile, "response_so_far", so_far);
   auto sequence = std::make_unique<Sequence::Impl>(
       impl_,
       impl_->mark ? embed::Response(*impl_->mark)

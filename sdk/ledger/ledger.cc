@@ -161,11 +161,7 @@ void Ledger::merge(const Ledger& other) {
 }
 
 void Ledger::add_response(std::span<const TokenId> tokens) {
-  const std::size_t bad = profiles::first_out_of_range(impl_->profile, tokens);
-  if (bad < tokens.size()) {
-    fail(ErrorCode::TokenOutOfRange, "tokens[", bad, "] is ", tokens[bad],
-         ", and a token id must be in 0..", profiles::id_limit(impl_->profile) - 1);
-  }
+  profiles::require_ids(impl_->profile, "tokens", tokens);
   marks::Walk walk(impl_->mark);
   walk.reserve(tokens.size());
   for (const TokenId token : tokens) {

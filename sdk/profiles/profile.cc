@@ -203,6 +203,13 @@ Profile make(std::string_view id, const ProfileOptions& options, const std::stri
                    {"status", "active"}});
 }
 
+void require_ids(const Profile& profile, const char* name, std::span<const TokenId> tokens) {
+  const std::size_t bad = first_out_of_range(profile, tokens);
+  if (bad == tokens.size()) return;
+  fail(ErrorCode::TokenOutOfRange, name, "[", bad, "] is ", tokens[bad],
+       ", and a token id must be in 0..", id_limit(profile) - 1);
+}
+
 marks::Countermark1Parameters parameters_of(const Profile& profile) {
   if (is_engine(profile)) {
     fail(ErrorCode::InvalidOption, "profile \"", profile.id(), "\" has the mark ", profile.mark(),

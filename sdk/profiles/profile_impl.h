@@ -52,6 +52,9 @@ std::shared_ptr<const marks::EngineMark> make_engine_mark(const keys::Secret& ke
 /// Returns tokens.size() where there is none.
 std::size_t first_out_of_range(const Profile& profile, std::span<const TokenId> tokens) noexcept;
 
+/// Throws Error(TokenOutOfRange) for the first of `tokens`, called `name`, that it cannot have.
+void require_ids(const Profile& profile, const char* name, std::span<const TokenId> tokens);
+
 /// The parameters of a `countermark/1` profile. Throws Error(InvalidOption) for any other.
 marks::Countermark1Parameters parameters_of(const Profile& profile);
 

@@ -75,9 +75,8 @@ double log10_power_tail(std::span<const PowerTerms> terms, double x) {
   if (!(x > 0.0)) return 0.0;  // the mean, or below
   double variance = 0.0;
   for (const PowerTerms& term : terms) {
-    const double p = term.probability;
-    variance += static_cast<double>(term.count) * term.weight * term.weight * p * (1.0 - p) *
-                (1.0 - p) / (2.0 - p);
+    variance += static_cast<double>(term.count) * term.weight * term.weight *
+                power_variance(term.probability);
   }
   if (variance == 0.0) return 0.0;
   const Cumulants cumulants(terms);

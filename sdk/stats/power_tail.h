@@ -14,6 +14,12 @@ struct PowerTerms {
   std::size_t count = 1;
 };
 
+/// The variance of U^(1 / P - 1).
+constexpr double power_variance(double probability) noexcept {
+  const double p = probability;
+  return p * (1.0 - p) * (1.0 - p) / (2.0 - p);
+}
+
 /// log10 of a bound of P(sum >= x): Chernoff's, the least of exp(K(theta) - theta x) over theta >
 /// 0. Never below the truth but for the quadrature of K (nine digits while |theta weight| is at
 /// most 50, beyond which only evidence of thousands of digits goes), and above it by a digit or

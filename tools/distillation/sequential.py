@@ -16,12 +16,12 @@ import numpy as np
 from rich.progress import track
 
 import countermark as cm
+from countermark.report.distill_words import FIRST_LOOK
 from evidence import Inquiry, Said, Weights
 from student import School, Student
 from study import NONE, narrow
 
 NULL_ANSWERS = 122  # six looks
-FIRST_LOOK = 4096  # positions; the next ones at sqrt(2) times as many
 RATES = (0.1, 0.05, 0.01, 0.001)
 STOP_AT = -6.0
 SHARES = (1.0, 0.5, 0.25, 0.1)

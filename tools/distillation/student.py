@@ -77,8 +77,7 @@ class School:
 
     def model(self, student: Student) -> LanguageModel:
         """Return a student that was taught, as it was before anything came afterwards."""
-        vocab = len(self.other_tokenizer if student.other_tokenizer else self.tokenizer)
-        model = LanguageModel.initialised(SIZES[student.size], vocab, student.seed)
+        model = self._untaught(student)
         state, _ = torch.load(self.folder / "weights" / f"{student}.pt", weights_only=True)
         model.model.load_state_dict(state)
         return model
@@ -146,11 +145,14 @@ class School:
         tokens = (2 if student.other_tokenizer else 1) * TOKENS + 1
         return np.array(stream[: len(stream) // tokens * tokens], np.int32).reshape(-1, tokens)
 
+    def _untaught(self, student: Student) -> LanguageModel:
+        vocab = len(self.other_tokenizer if student.other_tokenizer else self.tokenizer)
+        return LanguageModel.initialised(SIZES[student.size], vocab, student.seed)
+
     def _trained(
         self, student: Student, done: Callable[[float], None]
     ) -> tuple[LanguageModel, float]:
-        vocab = len(self.other_tokenizer if student.other_tokenizer else self.tokenizer)
-        model = LanguageModel.initialised(SIZES[student.size], vocab, student.seed)
+        model = self._untaught(student)
         base = Student(
             **{**student.__dict__, "clean": 0, "temperature": 1.0}
         )  # the same before what comes afterwards

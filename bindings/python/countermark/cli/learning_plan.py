@@ -16,11 +16,12 @@ from countermark.cli.console import out, print_json
 from countermark.cli.detectors import open_profile
 from countermark.cli.distill import group
 from countermark.cli.options import Json, Rate, open_ring
+from countermark.report.distill_words import FIRST_LOOK
 from countermark.report.numbers import count
 
 _ALL_UNITS = 65536
 _SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
-_FIRST_LOOK, _MOST_TOKENS = 4096, 1e11
+_MOST_TOKENS = 1e11
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _row(
     z = -NormalDist().inv_cdf(rate)
     row: dict[str, Any] = {"share": share}
     for weights, learning in _LEARNING.items():
-        needed = max(_FIRST_LOOK, learning.tokens(width, share, z, strength))
+        needed = max(FIRST_LOOK, learning.tokens(width, share, z, strength))
         row[f"tokens_{weights}"] = round(needed) if needed < _MOST_TOKENS else None
         if tokens is not None:
             expected = learning.z(width, share, tokens, strength)
