@@ -41,7 +41,7 @@ types() {
 }
 
 preset() {
-  cmake --preset "$1" && cmake --build --preset "$1" && ctest --preset "$1"
+  cmake --preset "$1" && cmake --build --preset "$1" && ctest --preset "$1" -j "$(nproc)"
 }
 
 tidy() {
@@ -64,5 +64,5 @@ step asan preset asan
 step tsan preset tsan
 step fuzz preset fuzz
 step selftest "$bin/countermark" selftest
-step pytest "$bin/python" -m pytest
+step pytest "$bin/python" -m pytest -n "$(nproc)"
 echo "all passed"

@@ -53,7 +53,9 @@ def test_text_tokenises_to_nearly_the_tokens_it_came_from(story: Story, ring: cm
 
 def test_prompt_is_no_part_of_the_response(story: Story, ring: cm.KeyRing) -> None:
     prompt = "Once upon a time, there was a green cat named Zob. Zob"
-    answer = story.generate(cm.Sampler(ring, "p"), [prompt], min_tokens=100, max_tokens=100)[0]
+    [answer] = story.generate(
+        cm.Sampler(ring, "p"), [prompt], min_tokens=100, max_tokens=100, seed=4
+    )
     assert "green cat named Zob. Zob" not in answer.text
     assert answer.stats.tokens <= 100
     # Only a sequence that begins with the response agrees with its tokens from the first on.

@@ -24,7 +24,7 @@ constexpr double unscored = std::numeric_limits<double>::quiet_NaN();
 std::vector<double> noise(std::size_t n, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   std::vector<double> rests(n);
-  for (double& rest : rests) rest = (static_cast<double>(random() >> 12) + 0.5) * 0x1p-52;
+  for (double& rest : rests) rest = test::random_rest(random);
   return rests;
 }
 
