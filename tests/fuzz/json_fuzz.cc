@@ -1,16 +1,13 @@
 // Profiles, calibrations and key rings: any bytes are an Error or an object that writes itself
 // back.
-#include <unistd.h>
-
 #include <array>
-#include <fstream>
-#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "fuzz/check.h"
+#include "fuzz/file.h"
 
 using namespace countermark;
 using fuzz::check;
@@ -53,30 +50,11 @@ const std::string& sound_calibration() {
   return text;
 }
 
-std::string damage(std::string text, const std::uint8_t* data, std::string_view by) {
-  text.replace((data[0] + 256U * data[1]) % text.size(), by.size(), by);
-  return text;
-}
-
-/// A file of its own for this process, gone again at exit.
-struct File {
-  std::array<char, 40> path = {"/tmp/countermark_json_fuzz.XXXXXX"};
-  int descriptor = ::mkstemp(path.data());
-  File() { check(descriptor >= 0, "the temporary file can be made"); }
-  ~File() { ::unlink(path.data()); }
-
-  void write(std::string_view text) const {
-    check(::ftruncate(descriptor, 0) == 0, "the temporary file can be written");
-    const auto put = ::pwrite(descriptor, text.data(), text.size(), 0);
-    check(put == static_cast<ssize_t>(text.size()), "the temporary file can be written");
-  }
-};
-
 void read_ring(std::string_view text) {
-  static const File file;
+  static const fuzz::File file;
   file.write(text);
   try {
-    const KeyRing ring = KeyRing::open(file.path.data());
+    const KeyRing ring = KeyRing::open(file.path());
     // A ring that opens serves: every active profile samples, and all of them detect.
     for (const Profile& profile : ring.profiles()) {
       if (profile.is_active()) Sampler(ring, profile.id()).sequence().placement();
@@ -87,18 +65,12 @@ void read_ring(std::string_view text) {
   }
 }
 
-/// What a sound ring is saved as, for inputs to damage: few bytes alone would ever come near it.
+/// What a sound ring is saved as.
 const std::string& sound_ring() {
   static const std::string text = [] {
-    const File file;
     KeyRing ring = KeyRing::generate();
     ring.import_secret("p", std::array<std::uint8_t, 32>{1, 2, 3});
-    const std::string saved = std::string(file.path.data()) + ".ring";
-    ring.save(saved);
-    std::ifstream stream(saved);
-    std::string content(std::istreambuf_iterator<char>(stream), {});
-    ::unlink(saved.c_str());
-    return content;
+    return fuzz::saved([&](const std::string& path) { ring.save(path); });
   }();
   return text;
 }
@@ -111,8 +83,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   read_calibration(text);
   read_ring(text);
   if (size > 2) {
-    read_calibration(damage(sound_calibration(), data, text.substr(2)));
-    const std::string damaged = damage(sound_ring(), data, text.substr(2));
+    read_calibration(fuzz::damaged(sound_calibration(), data, text.substr(2)));
+    const std::string damaged = fuzz::damaged(sound_ring(), data, text.substr(2));
     read_ring(damaged);
     if (const auto begin = damaged.find("{", damaged.find("profiles")); begin < damaged.size()) {
       read_profile(std::string_view(damaged).substr(begin, damaged.rfind("}") - begin));
