@@ -80,7 +80,7 @@ struct DistillationResult {
   double log10_e = 0.0;
   /// Answers and readings, and their positions that count.
   std::size_t texts = 0, positions = 0;
-  /// Pairs of context and token under this key's narrow layer.
+  /// Pairs of context and token that this key has drawn for: of its narrow layer.
   std::size_t scored = 0;
   /// log10 p of each decoy.
   std::vector<double> decoys;
@@ -116,16 +116,18 @@ struct LearnedAccounts {
   double log10_e_least = 0.0;
 };
 
-/// Tests whether a model has learned the choices of a profile's narrow layer ("radioactivity"):
-/// the statistic is the weighted sum of the scores -ln(1 - U) of all pairs of context and token
-/// that it shows, each once, under an exact null. docs/distillation.md.
+/// Tests whether a model has learned what a profile's mark chose ("radioactivity"; of countermark/1
+/// the narrow layer): the statistic is the weighted sum of the scores -ln(1 - U) of all pairs of
+/// context and token that it shows, each once, under an exact null. docs/distillation.md.
 ///
 /// Not thread-safe while texts are added; result() is const.
 class COUNTERMARK_API DistillationTest {
  public:
-  /// Throws Error(UnknownProfile), Error(UnknownMark) where the profile's mark is another engine's,
-  /// Error(InvalidOption) where it has no narrow layer or an option is out of range, or
-  /// Error(InvalidLedger) where the ledger is of another key or width.
+  /// For countermark/1, vllm/gumbel-1, vllm/gumbel-0, sglang/aaronson-1 and
+  /// sglang/aaronson-dual-1. Throws Error(UnknownProfile), Error(UnknownMark) where the profile has
+  /// another, Error(InvalidOption) where it has no narrow layer or contexts of more than four
+  /// tokens, or an option is out of range, or Error(InvalidLedger) where the ledger is of another
+  /// key or width.
   DistillationTest(const KeyRing& ring, std::string_view profile_id,
                    const DistillationOptions& options = {});
 
@@ -148,7 +150,7 @@ class COUNTERMARK_API DistillationTest {
   /// It holds for whole responses in the order in which they were served, all of those whose tokens
   /// a later one's prompt may have had, and none chosen for what was drawn. `rows` (and `expected`)
   /// have one row more than there are tokens where the response ended by a token that the log has
-  /// not: what the suspect held possible there.
+  /// not: what the suspect held possible there. For countermark/1 alone: Error(UnknownMark).
   void add_served_reading(std::span<const TokenId> tokens, Predictions rows,
                           const Expected& expected = {});
 
@@ -160,13 +162,15 @@ class COUNTERMARK_API DistillationTest {
   /// must be complete: a context that somebody else was served too would speak against the account.
   /// So would prompts of another account that follow from this one's responses: take accounts that
   /// may work together for one.
-  /// Throws Error(EmptyText) or Error(TokenOutOfRange).
+  /// Throws Error(EmptyText), Error(TokenOutOfRange), or Error(UnknownMark) unless the mark is
+  /// countermark/1.
   void add_log(std::uint64_t account, std::span<const TokenId> response);
 
   /// Which accounts of the logs the suspect has learned from: each by the contexts that were marked
   /// in its responses alone, where how much was asked did not hang on the evidence. At most
   /// `false_discovery_rate` (in (0, 0.5]) of those discovered are expected to be there by chance
-  /// (e-BH). Throws Error(InvalidOption), and Error(EmptyText) as result() does.
+  /// (e-BH). Throws Error(InvalidOption), Error(UnknownMark) as add_log() does, and
+  /// Error(EmptyText) as result() does.
   LearnedAccounts learned_accounts(double false_discovery_rate = 0.01) const;
 
   /// Positions that count so far.

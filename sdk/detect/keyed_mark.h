@@ -19,6 +19,8 @@
 namespace countermark::detect {
 
 class KeyedMark {
+  using EnginePtr = std::shared_ptr<const marks::EngineMark>;
+
  public:
   /// Throws Error(InvalidKey) or Error(CryptoFailure).
   KeyedMark(const keys::Secret& secret, const Profile& profile);
@@ -27,6 +29,12 @@ class KeyedMark {
   /// Our own mark, or none.
   const marks::Countermark1* ours() const noexcept {
     return std::get_if<marks::Countermark1>(&mark_);
+  }
+
+  /// Another engine's, or none.
+  const marks::EngineMark* engine() const noexcept {
+    const auto* const engine = std::get_if<EnginePtr>(&mark_);
+    return engine == nullptr ? nullptr : engine->get();
   }
 
   /// Tokens at the start of a response that carry no mark.
@@ -53,7 +61,6 @@ class KeyedMark {
   KeyedMark decoy(std::size_t i) const;
 
  private:
-  using EnginePtr = std::shared_ptr<const marks::EngineMark>;
   KeyedMark(const keys::Secret& secret, std::variant<marks::Countermark1, EnginePtr> mark);
 
   keys::Secret secret_;

@@ -12,10 +12,11 @@
 #include "base/workers.h"
 #include "detect/correction.h"
 #include "detect/input.h"
+#include "detect/keyed_mark.h"
 #include "distill/log_contexts.h"
 #include "distill/pair_counts.h"
+#include "distill/pair_draws.h"
 #include "distill/weighted_pairs.h"
-#include "keys/derivation.h"
 #include "ledger/ledger_impl.h"
 #include "marks/countermark_1.h"
 #include "marks/text_walk.h"
@@ -51,13 +52,6 @@ std::vector<double> tilts_for(const distill::WeightedPairs& pairs, double narrow
 constexpr double fixed_tilts[] = {0x1p1,  0x1p0,  0x1p-1, 0x1p-2, 0x1p-3, 0x1p-4,
                                   0x1p-5, 0x1p-6, 0x1p-7, 0x1p-8, 0x1p-9, 0x1p-10};
 
-/// -ln(1 - U), or a most powerful test's U^(1 / P - 1) - P.
-double score_of(std::uint64_t hash, const distill::WeightedPairs::Kind& kind) {
-  if (kind.probability == 0.0) return prf::score(hash);
-  const double exponent = 1.0 / kind.probability - 1.0;
-  return std::exp(-exponent * prf::exponential(hash)) - kind.probability;
-}
-
 struct Evidence {
   std::size_t scored = 0;
   double log10_p = 0.0, log10_e = 0.0;
@@ -66,20 +60,18 @@ struct Evidence {
 /// Which contexts of `pairs` are looked at, by number.
 using Mask = std::vector<bool>;
 
-/// Which pairs count follows from the seeds, and given those the scores are independent.
-Evidence test_under(const marks::Countermark1& mark, const distill::WeightedPairs& pairs,
-                    std::span<const keys::Seed> seeds, const Mask& mask,
-                    std::span<const double> tilts) {
+/// Which pairs count follows from where the key draws, and given that the scores are independent.
+Evidence test_under(const distill::PairDraws& draws, const distill::WeightedPairs& pairs,
+                    const Mask& mask, std::span<const double> tilts) {
   const std::size_t kinds = pairs.kinds.size();
   std::vector<std::size_t> counts(kinds);
   std::vector<stats::Sum> sums(kinds);
   Evidence evidence;
-  for (std::size_t i = 0; i < seeds.size(); ++i) {
-    if (!mask[i] || !mark.parameters().is_narrow(seeds[i])) continue;
-    const marks::TokenHash hash{seeds[i], {}};
+  for (std::size_t i = 0; i < pairs.contexts.size(); ++i) {
+    if (!mask[i] || !draws.has(i)) continue;
     for (std::size_t k = pairs.begins[i]; k < pairs.begins[i + 1]; ++k) {
-      const auto& [token, kind] = pairs.pairs[k];
-      sums[kind].add(score_of(hash(token), pairs.kinds[kind]));
+      const std::uint32_t kind = pairs.pairs[k].kind;
+      sums[kind].add(draws.score(i, k));
       ++counts[kind];
       ++evidence.scored;
     }
@@ -137,14 +129,32 @@ double log10_e_of(std::span<const DistillationLook> looks) {
   return stats::log10_sum(terms);
 }
 
+/// A student learns what follows short contexts, token by token.
+void require_learnable(const detect::KeyedMark& mark, const Profile& profile) {
+  constexpr std::size_t widest = std::tuple_size_v<keys::Block>;
+  if (mark.ours() != nullptr) {
+    if (mark.ours()->parameters().narrow_units > 0) return;
+    fail(ErrorCode::InvalidOption, "profile \"", profile.id(),
+         "\" has no narrow layer, and the wide one is not learned: narrow_units is 0");
+  }
+  if (!mark.engine()->draws_pairs()) {
+    fail(ErrorCode::UnknownMark, "profile \"", profile.id(), "\" has the mark ", profile.mark(),
+         ", which does not draw each token after each context by one key; models are tested for "
+         "countermark/1 and the marks of vLLM and SGLang that do. detect() all of the suspect's "
+         "answers as one text instead");
+  }
+  if (mark.engine()->width() > widest) {
+    fail(ErrorCode::InvalidOption, "profile \"", profile.id(), "\" has contexts of ",
+         mark.engine()->width(), " tokens; models are tested for those of at most ", widest);
+  }
+}
+
 }  // namespace
 
 struct DistillationTest::Impl {
-  keys::Secret secret;
   Profile profile;
-  marks::Countermark1Parameters parameters;
   DistillationOptions options;
-  marks::Countermark1 mark;
+  detect::KeyedMark mark;
   distill::PairTables tables = {};
   std::size_t texts = 0, positions = 0;
   /// After which served responses were marked: their scores were looked at when they were served,
@@ -160,9 +170,13 @@ struct DistillationTest::Impl {
     // What a suspect predicts for served texts follows from the key, and so do the weights as a
     // whole: each was fixed before its own scores were used, but their sum was not.
     if (!served.empty()) return {std::begin(fixed_tilts), std::end(fixed_tilts)};
-    return tilts_for(pairs, static_cast<double>(parameters.narrow_units) / 65536.0);
+    const double share =
+        mark.engine() != nullptr
+            ? 1.0
+            : static_cast<double>(mark.ours()->parameters().narrow_units) / 65536.0;
+    return tilts_for(pairs, share);
   }
-  Mask mask(const distill::WeightedPairs& pairs, std::span<const keys::Seed> seeds) const;
+  Mask mask(const distill::WeightedPairs& pairs, const distill::PairDraws& draws) const;
   bool needs_reference() const {
     return options.weights == PairWeights::Reference ||
            options.weights == PairWeights::MostPowerful;
@@ -182,11 +196,12 @@ struct DistillationTest::Impl {
   void each_marked(std::span<const TokenId> tokens, Visit&& visit) const {
     std::vector<TokenId> and_one_more(tokens.begin(), tokens.end());
     and_one_more.push_back(0);
-    marks::TextWalk walk(mark, and_one_more);
+    marks::TextWalk walk(*mark.ours(), and_one_more);
     std::size_t i = 0;
     for (auto places = walk.next(); !places.empty(); places = walk.next()) {
       for (const marks::Place& place : places) {
-        if (place.layer == marks::Layer::Narrow && !parameters.in_free_prefix(i)) visit(i);
+        const bool is_free = mark.ours()->parameters().in_free_prefix(i);
+        if (place.layer == marks::Layer::Narrow && !is_free) visit(i);
         ++i;
       }
     }
@@ -194,34 +209,31 @@ struct DistillationTest::Impl {
   /// Ends a text, and looks if it is time.
   void end_text();
 
-  std::size_t width() const { return static_cast<std::size_t>(parameters.narrow_width); }
+  /// Of a context that is learned: the narrow layer's, or an engine's.
+  std::size_t width() const { return mark.widths().front(); }
   keys::Block context_before(std::span<const TokenId> tokens, std::size_t i) const {
-    return marks::context_of(tokens.first(i), parameters.narrow_width);
+    return marks::context_of(tokens.first(i), static_cast<std::int64_t>(width()));
+  }
+  /// Of what is known of countermark/1 alone: where a logged response was marked.
+  void require_ours(std::string_view what) const {
+    if (mark.ours() != nullptr) return;
+    fail(ErrorCode::UnknownMark, "profile \"", profile.id(), "\" has the mark ", profile.mark(),
+         "; ", what, " countermark/1 alone");
   }
 };
 
 DistillationTest::DistillationTest(const KeyRing& ring, std::string_view profile_id,
                                    const DistillationOptions& options) {
   const auto [entry, profile] = ring.impl().find(profile_id);
-  if (profiles::is_engine(*profile)) {
-    fail(ErrorCode::UnknownMark, "profile \"", profile_id, "\" has the mark ", profile->mark(),
-         "; models are tested for countermark/1");
-  }
-  const marks::Countermark1Parameters parameters = profiles::parameters_of(*profile);
-  if (parameters.narrow_units == 0) {
-    fail(ErrorCode::InvalidOption, "profile \"", profile_id,
-         "\" has no narrow layer, and the wide one is not learned: narrow_units is 0");
-  }
+  detect::KeyedMark mark(entry->secret, *profile);
+  require_learnable(mark, *profile);
   constexpr std::size_t most = 100'000;
   if (options.decoys > most) {
     fail(ErrorCode::InvalidOption, "decoys must be in 0..", most, ", got ", options.decoys);
   }
   if (options.ledger) options.ledger->impl().require_of(*profile);
-  impl_ = std::make_unique<Impl>(Impl{.secret = entry->secret,
-                                      .profile = *profile,
-                                      .parameters = parameters,
-                                      .options = options,
-                                      .mark = marks::Countermark1(entry->secret, parameters)});
+  impl_ = std::make_unique<Impl>(
+      Impl{.profile = *profile, .options = options, .mark = std::move(mark)});
 }
 
 DistillationTest::DistillationTest(DistillationTest&&) noexcept = default;
@@ -292,11 +304,12 @@ void DistillationTest::Impl::add(const keys::Block& context,
 }
 
 Mask DistillationTest::Impl::mask(const distill::WeightedPairs& pairs,
-                                  std::span<const keys::Seed> seeds) const {
-  Mask mask(seeds.size(), true);
+                                  const distill::PairDraws& draws) const {
+  Mask mask(pairs.contexts.size(), true);
   if (!options.ledger) return mask;
-  for (std::size_t i = 0; i < seeds.size(); ++i) {
-    mask[i] = options.ledger->impl().contains(seeds[i]) || served.contains(pairs.contexts[i]);
+  for (std::size_t i = 0; i < mask.size(); ++i) {
+    mask[i] =
+        options.ledger->impl().contains(draws.seeds()[i]) || served.contains(pairs.contexts[i]);
   }
   return mask;
 }
@@ -316,8 +329,8 @@ void DistillationTest::Impl::end_text() {
   // What a long text has jumped over is spent.
   while (positions >= positions_at(next_look + 1)) ++next_look;
   const distill::WeightedPairs pairs = weighted();
-  const std::vector<keys::Seed> seeds = mark.narrow_seeds(pairs.contexts);
-  const Evidence evidence = test_under(mark, pairs, seeds, mask(pairs, seeds), tilts(pairs));
+  const distill::PairDraws draws(mark, pairs);
+  const Evidence evidence = test_under(draws, pairs, mask(pairs, draws), tilts(pairs));
   looks.push_back({positions, evidence.scored,
                    key_decides() ? std::min(0.0, -evidence.log10_e) : evidence.log10_p,
                    evidence.log10_e, share_of(next_look)});
@@ -338,6 +351,7 @@ void DistillationTest::add_reading(std::span<const TokenId> tokens, Predictions 
 
 void DistillationTest::add_served_reading(std::span<const TokenId> tokens, Predictions rows,
                                           const Expected& expected) {
+  impl_->require_ours("served responses are read for");
   const bool has_end = rows.size() == tokens.size() + 1;
   impl_->require_rows("predictions", tokens, rows, has_end);
   impl_->require_expected(tokens, expected, has_end);
@@ -364,6 +378,7 @@ void DistillationTest::add_reference(std::span<const TokenId> tokens) {
 std::size_t DistillationTest::positions() const noexcept { return impl_->positions; }
 
 void DistillationTest::add_log(std::uint64_t account, std::span<const TokenId> response) {
+  impl_->require_ours("accounts are found by the logs of");
   detect::require_text(impl_->profile, response);
   impl_->logs.add_account(account);
   impl_->each_marked(response, [&](std::size_t i) {
@@ -372,10 +387,11 @@ void DistillationTest::add_log(std::uint64_t account, std::span<const TokenId> r
 }
 
 LearnedAccounts DistillationTest::learned_accounts(double false_discovery_rate) const {
+  impl_->require_ours("accounts are found by the logs of");
   detect::log10_threshold("false_discovery_rate", false_discovery_rate);
   impl_->require_reference();
   const distill::WeightedPairs pairs = impl_->weighted();
-  const std::vector<keys::Seed> seeds = impl_->mark.narrow_seeds(pairs.contexts);
+  const std::vector<keys::Seed> seeds = impl_->mark.ours()->narrow_seeds(pairs.contexts);
   struct Learned {
     LearnedAccount told;
     std::array<stats::Sum, std::size(fixed_tilts)> log_products;
@@ -426,19 +442,18 @@ DistillationResult DistillationTest::result() const {
   impl_->require_reference();
   const distill::WeightedPairs pairs = impl_->weighted();
   const std::vector<double> tilts = impl_->tilts(pairs);
-  const std::vector<keys::Seed> seeds = impl_->mark.narrow_seeds(pairs.contexts);
-  const Mask mask = impl_->mask(pairs, seeds);
+  const distill::PairDraws draws(impl_->mark, pairs);
+  const Mask mask = impl_->mask(pairs, draws);
   DistillationResult result;
   result.texts = impl_->texts;
   result.positions = impl_->positions;
-  const Evidence evidence = test_under(impl_->mark, pairs, seeds, mask, tilts);
+  const Evidence evidence = test_under(draws, pairs, mask, tilts);
   result.scored = evidence.scored;
 
   std::vector<double> decoys(options.decoys);
   base::Workers(options.threads).run(decoys.size(), [&](std::size_t i) {
-    const marks::Countermark1 decoy(keys::derive(impl_->secret, "decoy/" + std::to_string(i)),
-                                    impl_->parameters);
-    decoys[i] = test_under(decoy, pairs, decoy.narrow_seeds(pairs.contexts), mask, tilts).log10_p;
+    const distill::PairDraws decoy(impl_->mark.decoy(i), pairs);
+    decoys[i] = test_under(decoy, pairs, mask, tilts).log10_p;
   });
   DecoyRank rank = detect::rank_among(evidence.log10_p, std::move(decoys));
   result.decoys = std::move(rank.decoys);

@@ -1,6 +1,7 @@
 #include "distill/pair_counts.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "marks/context_history.h"
 #include "marks/countermark_1.h"
@@ -8,8 +9,11 @@
 namespace countermark::distill {
 
 std::size_t BlockHash::operator()(const keys::Block& block) const noexcept {
-  const auto words = std::bit_cast<std::array<TokenId, 4>>(block);
-  return marks::context_hash(words);
+  return marks::context_hash(context_tokens(block));
+}
+
+std::array<TokenId, 4> context_tokens(const keys::Block& context) noexcept {
+  return std::bit_cast<std::array<TokenId, 4>>(context);
 }
 
 Contexts contexts_in(std::span<const TokenId> tokens, std::size_t width) {

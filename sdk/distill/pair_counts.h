@@ -1,6 +1,7 @@
 // Which tokens follow which contexts, and how often.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -19,6 +20,9 @@ struct BlockHash {
 
 /// Contexts of the cipher's input.
 using Contexts = std::unordered_set<keys::Block, BlockHash>;
+
+/// The tokens of a context, the last one last; -1 before its first.
+std::array<TokenId, 4> context_tokens(const keys::Block& context) noexcept;
 
 /// The contexts of `width` tokens that `tokens` go on from.
 Contexts contexts_in(std::span<const TokenId> tokens, std::size_t width);

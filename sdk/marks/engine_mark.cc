@@ -1,7 +1,10 @@
 #include "marks/engine_mark.h"
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/fail.h"
+#include "prf/mix.h"
 
 namespace countermark::marks {
 
@@ -11,6 +14,20 @@ std::optional<TokenId> EngineWalk::select(std::span<const Candidate> /*candidate
 }
 void EngineWalk::reweigh(std::span<Candidate> /*candidates*/) const {}
 void EngineWalk::bias(std::span<float> /*logits*/) const {}
+
+std::uint64_t EngineMark::rests_after(std::span<const TokenId> /*context*/,
+                                      std::span<const TokenId> /*tokens*/,
+                                      std::span<double> rests) const {
+  std::fill(rests.begin(), rests.end(), not_scored);
+  return 0;
+}
+
+double rest_within(std::uint64_t step, double steps, std::uint64_t context,
+                   TokenId token) noexcept {
+  constexpr std::uint64_t k1 = 0x9E3779B97F4A7C15, k2 = 0xD1B54A32D192ED03;
+  const double within = prf::uniform(prf::mix(k1 ^ context, k2, static_cast<std::uint32_t>(token)));
+  return (steps - 1.0 - static_cast<double>(step) + within) / steps;
+}
 
 keys::Secret key_of(std::span<const std::uint64_t> words) {
   return keys::Secret({reinterpret_cast<const std::uint8_t*>(words.data()), words.size_bytes()});

@@ -198,6 +198,17 @@ class SglangAaronson final : public EngineMark {
     return result;
   }
 
+  bool draws_pairs() const noexcept override { return true; }
+  std::uint64_t rests_after(std::span<const TokenId> context, std::span<const TokenId> tokens,
+                            std::span<double> rests) const override {
+    const std::uint32_t hash = hash_of(context);
+    const std::uint64_t key = SglangKeys(secret_, parameters_).of(hash);
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      rests[i] = rest_within(word_of(key, hash, tokens[i]), 0x1p32, hash, tokens[i]);
+    }
+    return hash;
+  }
+
   std::unique_ptr<EngineWalk> walk(std::span<const TokenId> prompt) const override {
     return std::make_unique<SglangWalk>(parameters_, SglangKeys(secret_, parameters_), prompt);
   }

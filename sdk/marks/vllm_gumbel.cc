@@ -202,6 +202,17 @@ class VllmGumbel final : public EngineMark {
     return result;
   }
 
+  bool draws_pairs() const noexcept override { return !parameters_.alpha; }
+  std::uint64_t rests_after(std::span<const TokenId> context, std::span<const TokenId> tokens,
+                            std::span<double> rests) const override {
+    const prf::PhiloxContext hashed(word_of(secret_, 0), context);
+    const std::uint64_t drawn = context_hash(context);
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      rests[i] = rest_within(hashed.word(tokens[i], mapping_) >> 8, 0x1p24, drawn, tokens[i]);
+    }
+    return drawn;
+  }
+
   std::unique_ptr<EngineWalk> walk(std::span<const TokenId> prompt) const override {
     return std::make_unique<VllmWalk>(parameters_, keys_of(secret_, parameters_.alpha.has_value()),
                                       mapping_, prompt);

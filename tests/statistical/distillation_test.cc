@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "engines.h"
 #include "rates.h"
 #include "statistical/many_keys.h"
 
@@ -51,6 +52,30 @@ TEST_CASE("DistillationTest: over many keys the p-value of any suspect is unifor
       }
       CHECK(test::uniformity_p(p) > test::false_alarm_rate / 15.0);
       CHECK(test::chance_of(large_e, keys_tried, 0.1) > test::false_alarm_rate / 15.0);
+    }
+  }
+}
+
+TEST_CASE("DistillationTest: over many keys the p-value under an engine's mark is uniform") {
+  const test::Engine engines[] = {{"vllm/gumbel-1", 1, R"({"context_width": 2})"},
+                                  {"sglang/aaronson-1", 1, R"({"context_window": 1})"},
+                                  {"sglang/aaronson-dual-1", 2, R"({"context_window": 2})"}};
+  for (const test::Engine& engine : engines) {
+    for (const PairWeights weights : {PairWeights::Log, PairWeights::Reference}) {
+      CAPTURE(std::string(engine.mark));
+      CAPTURE(static_cast<int>(weights));
+      std::vector<double> p;
+      std::size_t large_e = 0;
+      for (std::uint64_t n = 0; n < keys_tried; ++n) {
+        DistillationTest test(test::engine_ring(engine, n), "p", {.weights = weights, .decoys = 0});
+        for (std::uint64_t k = 0; k < 6; ++k) test.add_answer({}, answer(k));
+        for (std::uint64_t k = 100; k < 106; ++k) test.add_reference(answer(k));
+        const DistillationResult result = test.result();
+        p.push_back(std::pow(10.0, result.log10_p));
+        large_e += result.log10_e >= 1.0;
+      }
+      CHECK(test::uniformity_p(p) > test::false_alarm_rate / 12.0);
+      CHECK(test::chance_of(large_e, keys_tried, 0.1) > test::false_alarm_rate / 12.0);
     }
   }
 }

@@ -5,12 +5,17 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include "distill/pair_counts.h"
 #include "distill/weighted_pairs.h"
+#include "engines.h"
 #include "marks/countermark_1.h"
+#include "profiles/key_ring_impl.h"
+#include "profiles/profile_impl.h"
 #include "support.h"
 
 using namespace countermark;
@@ -83,6 +88,11 @@ DistillationResult result_for(const KeyRing& keys, const Student& student, PairW
     for (int i = 0; i < 60; ++i) distillation.add_reference(other.answer(100, random));
   }
   return distillation.result();
+}
+
+std::shared_ptr<const marks::EngineMark> engine_of(const KeyRing& keys) {
+  const auto [entry, profile] = keys.impl().find("p");
+  return profiles::make_engine_mark(entry->secret, *profile);
 }
 
 keys::Block block_of(TokenId first, TokenId second) {
@@ -444,16 +454,92 @@ TEST_CASE("DistillationTest: what another model would have said takes popularity
         }).names("2 rows of expected"));
 }
 
-TEST_CASE("DistillationTest: asks for a profile of ours with a narrow layer, and for texts of it") {
+TEST_CASE("DistillationTest: a student of an engine's marked answers shows it, as of ours") {
+  const test::Engine engines[] = {{"vllm/gumbel-1", 1, R"({"context_width": 2})"},
+                                  {"vllm/gumbel-0", 1, R"({"context_width": 2})"},
+                                  {"sglang/aaronson-1", 1, R"({"context_window": 2})"},
+                                  {"sglang/aaronson-dual-1", 2, R"({"context_window": 2})"}};
+  for (const test::Engine& engine : engines) {
+    const KeyRing keys = test::engine_ring(engine);
+    const Student taught = student_of(keys, 60), other = student_of(ring(2), 60);
+    for (const PairWeights weights : {PairWeights::Equal, PairWeights::Log, PairWeights::Reference,
+                                      PairWeights::MostPowerful}) {
+      CAPTURE(std::string(engine.mark));
+      CAPTURE(static_cast<int>(weights));
+      const DistillationResult found = result_for(keys, taught, weights);
+      CHECK(found.log10_p < -10.0);
+      CHECK(found.log10_e > 6.0);
+      CHECK(found.decoy_rank == 1);
+      CHECK(found.decoys_agree);
+      const DistillationResult innocent = result_for(keys, other, weights);
+      CHECK(innocent.log10_p > -3.0);
+      CHECK(innocent.log10_e < 2.0);
+    }
+    // What is known of where ours marked is not known of it.
+    DistillationTest distillation(keys, "p", {.decoys = 0});
+    const test::Tokens text = {1, 2, 3};
+    const std::vector<std::span<const TokenProbability>> rows(3);
+    const auto code_of = [](auto&& call) { return test::thrown_by(call).code; };
+    CHECK(code_of([&] { distillation.add_served_reading(text, rows); }) == ErrorCode::UnknownMark);
+    CHECK(code_of([&] { distillation.add_log(1, text); }) == ErrorCode::UnknownMark);
+    CHECK(code_of([&] { distillation.learned_accounts(); }) == ErrorCode::UnknownMark);
+    distillation.add_reading(text, rows);
+    CHECK(distillation.positions() == 1);
+  }
+}
+
+TEST_CASE("DistillationTest: contexts that an engine takes for one are scored once") {
+  // SGLang's contexts are 32 bits: among so many there are two alike.
+  const KeyRing keys = test::engine_ring({"sglang/aaronson-1", 1, R"({"context_window": 2})"});
+  const auto engine = engine_of(keys);
+  std::map<std::uint64_t, test::Tokens> contexts;
+  test::Tokens one, other;
+  for (TokenId n = 0; other.empty() && n < 1'000'000; ++n) {
+    const test::Tokens context = {n / 1000, n % 1000};
+    const auto [found, is_new] =
+        contexts.try_emplace(engine->rests_after(context, {}, {}), context);
+    if (!is_new) std::tie(one, other) = std::tie(found->second, context);
+  }
+  REQUIRE_FALSE(other.empty());
+  DistillationTest distillation(keys, "p", {.decoys = 0});
+  for (test::Tokens text : {one, other}) {
+    text.push_back(7);
+    distillation.add_answer({}, text);
+  }
+  CHECK(distillation.result().positions == 2);
+  CHECK(distillation.result().scored == 1);
+}
+
+TEST_CASE("DistillationTest: an engine's pairs are scored as its detector scores them") {
+  for (const char* mark : {"vllm/gumbel-1", "vllm/gumbel-0", "sglang/aaronson-1"}) {
+    CAPTURE(std::string(mark));
+    const KeyRing keys = test::engine_ring({mark, 1});
+    const auto engine = engine_of(keys);
+    const test::Tokens text = test::random_tokens(200, 1000, 1);
+    const std::vector<double> expected = engine->score({}, text).rests;
+    for (std::size_t i = engine->width(); i < text.size(); ++i) {
+      double rest = 0.0;
+      engine->rests_after(std::span(text).subspan(i - engine->width(), engine->width()),
+                          std::span(text).subspan(i, 1), {&rest, 1});
+      // Within one step, and the rounding of vLLM's float.
+      CHECK(std::abs(rest - expected[i]) <= 0x1p-23);
+    }
+  }
+}
+
+TEST_CASE("DistillationTest: asks for a mark that is learned, and for texts of its profile") {
   KeyRing keys = ring();
   keys.import_secret("wide", test::secret_bytes(2), {.purpose = Purpose::Provenance});
   const std::uint64_t engine_key[] = {42};
-  keys.import_engine_key("engine", "vllm/gumbel-1", engine_key);
+  keys.import_engine_key("engine", "meta/textseal-1", engine_key);
+  keys.import_engine_key("long", "vllm/gumbel-1", engine_key,
+                         {.parameters_json = R"({"context_width": 5})"});
   const auto refusal = [&](const char* id, const DistillationOptions& options) {
     return test::thrown_by([&] { DistillationTest(keys, id, options); });
   };
   CHECK(refusal("nobody", {}).code == ErrorCode::UnknownProfile);
   CHECK(refusal("engine", {}).code == ErrorCode::UnknownMark);
+  CHECK(refusal("long", {}).names("contexts of 5 tokens"));
   CHECK(refusal("wide", {}).names("no narrow layer"));
   CHECK(refusal("p", {.decoys = 100'001}).names("decoys"));
 

@@ -1071,7 +1071,11 @@ class DistillationTest:
         decoys: int = 99,
         threads: int = 0,
     ) -> None:
-        """Test a profile of countermark/1 that has a narrow layer.
+        """Test a profile of countermark/1 that has a narrow layer, or of an engine's mark.
+
+        Of engines' marks vllm/gumbel-1, vllm/gumbel-0, sglang/aaronson-1 and
+        sglang/aaronson-dual-1, with contexts of at most four tokens; a ledger, served responses and
+        accounts are for countermark/1 alone.
 
         ``weights``, what a pair of context and token counts for that occurred n times: 1, ln(1 +
         n), or its excess over what was expected by reference texts or a model, for the usual score
