@@ -17,6 +17,7 @@ from language_model import Ids, LanguageModel, marked, unmarked
 
 TEXTS = 3000
 TOKENS = 200
+PROMPT = 8  # tokens of an unmarked text, where answers go on from one
 AT_ONCE = 250
 ACCOUNTS = 100
 START = 1
@@ -64,15 +65,24 @@ class Mark:
         """Whether answers carry accounts."""
         return bool(self.parameters.get("accounts"))
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is none of the engines'."""
+        return self.mark == "countermark/1"
+
     def ring(self) -> cm.KeyRing:
         """Return a ring with the profile "test"."""
         ring = cm.KeyRing.generate()
-        if self.mark == "countermark/1":
+        if self.is_ours:
             ring.import_secret("test", self.key.to_bytes(32, "little"), **self.parameters)
         else:
             words = np.random.default_rng(self.key).integers(0, 2**63, self.words).tolist()
             ring.import_engine_key("test", self.mark, words, **self.parameters)
         return ring
+
+
+def _starts() -> Ids:
+    return np.full((AT_ONCE, 1), START, dtype=np.int32)
 
 
 class Corpora:
@@ -89,22 +99,29 @@ class Corpora:
         return self._get(f"unmarked-{name}", lambda model, begin: self._plain(model, seed + begin))
 
     def marked(self, mark: Mark) -> Ids:
-        """Return marked texts."""
+        """Return marked texts.
+
+        Those of engines go on from the beginnings of unmarked ones: some of these marks decide the
+        first token and all that follow, and without a prompt would have one answer to give.
+        """
         sampler = cm.Sampler(mark.ring(), "test")
 
         def make(model: LanguageModel, begin: int) -> Ids:
             accounts = [(begin + i) % ACCOUNTS for i in range(AT_ONCE)]
-            draw = marked(sampler, AT_ONCE, begin, accounts if mark.has_accounts else None)
-            return self._answers(model, draw)
+            prompts = _starts()
+            if not mark.is_ours:
+                prompts = self.unmarked("clean")[begin : begin + AT_ONCE, : 1 + PROMPT]
+            draw = marked(sampler, prompts, begin, accounts if mark.has_accounts else None)
+            return self._answers(model, prompts, draw)
 
         return self._get(f"marked-{mark}", make)
 
     def _plain(self, model: LanguageModel, seed: int) -> Ids:
-        return self._answers(model, unmarked(seed))
+        return self._answers(model, _starts(), unmarked(seed))
 
-    def _answers(self, model: LanguageModel, draw: Any) -> Ids:
-        start = np.full((AT_ONCE, 1), START, dtype=np.int32)
-        return np.concatenate([start, model.answers(start, TOKENS, draw)], axis=1)
+    def _answers(self, model: LanguageModel, prompts: Ids, draw: Any) -> Ids:
+        answers = model.answers(prompts, 1 + TOKENS - prompts.shape[1], draw)
+        return np.concatenate([prompts, answers], axis=1)
 
     def _get(self, name: str, make: Any) -> Ids:
         path = self.folder / f"{name}.npz"

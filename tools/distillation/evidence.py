@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 import countermark as cm
-from corpora import Mark, save
+from corpora import TEXTS, Mark, save
 from language_model import Ids
 from student import READ, School, Student
 from study import NONE, narrow
 
 Weights = Literal["equal", "log", "reference", "most_powerful"]
 WEIGHTS: tuple[Weights, ...] = ("equal", "log", "reference", "most_powerful")
+TESTED = ("countermark/1", "vllm/gumbel-1")  # by DistillationTest
 DECOYS, FEW_DECOYS = 499, 99  # few where a test takes seconds
 NULL_KEYS = 10
 SEEDS = 20
@@ -61,8 +62,16 @@ class Inquiry:
         self.school = school
 
     def control(self, student: Student) -> Student:
-        """Return the student that others are compared with: the next unmarked one that there is."""
-        others = (Student(NONE, 0.0, (student.seed + i) % SEEDS) for i in range(1, SEEDS))
+        """Return the student that others are compared with: the next unmarked one that there is.
+
+        One that was trained on as many texts, if there is one.
+        """
+        seeds = [(student.seed + i) % SEEDS for i in range(1, SEEDS)]
+        others = [
+            Student(NONE, 0.0, seed, texts=texts)
+            for texts in (student.texts, TEXTS)
+            for seed in seeds
+        ]
         chosen = next((s for s in others if self.school.path(s).exists()), None)
         if chosen is None:
             raise SystemExit("at least two unmarked students must have been taught")
@@ -80,14 +89,13 @@ class Inquiry:
                         yield self._closed(narrow(width, 100 + key), said, control, weights)
             return
         mark = student.mark
-        if mark.mark != "countermark/1":
+        if not mark.is_ours:
             yield self._as_engines_do(mark, said)
+        if mark.mark not in TESTED or mark.parameters.get("purpose") == "provenance":
             return
-        if mark.parameters["purpose"] == "provenance":
-            return
-        ledger = self._ledger(mark)
+        ledger = self._ledger(mark) if mark.is_ours else None
         for weights in WEIGHTS:
-            for known in (None, ledger):
+            for known in (None, ledger) if ledger else (None,):
                 few = weights == "most_powerful" or known is not None
                 decoys = FEW_DECOYS if few else DECOYS
                 yield self._closed(mark, said, control, weights, known, decoys=decoys)
@@ -98,10 +106,11 @@ class Inquiry:
             held_out = self.school.corpora.unmarked("held-out")[-READ:]
             for weights in WEIGHTS:
                 yield self._open(mark, held_out, said.held_out, control.held_out, weights)
-            yield self._open(
-                mark, held_out, said.held_out, control.held_out, "reference", ledger=ledger
-            )
-        if said.served:
+            if ledger:
+                yield self._open(
+                    mark, held_out, said.held_out, control.held_out, "reference", ledger=ledger
+                )
+        if said.served and mark.is_ours:
             served = self.school.corpora.marked(mark)[:READ]
             expected = self._predictions(chosen, mark, served)
             yield self._open(mark, served, said.served, expected, "reference", served=True)

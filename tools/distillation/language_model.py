@@ -172,11 +172,11 @@ def unmarked(seed: int, temperature: float = 1.0) -> Draw:
     return draw
 
 
-def marked(sampler: cm.Sampler, rows: int, seed: int, accounts: Sequence[int] | None) -> Draw:
-    """Return what draws ``rows`` responses by ``sampler``."""
+def marked(sampler: cm.Sampler, prompts: Ids, seed: int, accounts: Sequence[int] | None) -> Draw:
+    """Return what draws responses to prompts [n, m] by ``sampler``."""
     sequences = [
-        sampler.sequence(account=None if accounts is None else accounts[i], seed=seed + i)
-        for i in range(rows)
+        sampler.sequence(None if accounts is None else accounts[i], seed + i, prompt=prompt)
+        for i, prompt in enumerate(prompts)
     ]
 
     def draw(logits: torch.Tensor) -> Ids:

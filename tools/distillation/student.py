@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from corpora import START, TEXTS, TOKENS, Corpora, Mark, locked, save
+from corpora import PROMPT, START, TEXTS, TOKENS, Corpora, Mark, locked, save
 from countermark.demo import substitute
 from language_model import SIZES, Ids, LanguageModel, Training, unmarked
 
 ANSWERS = 1250
-PROMPT = 8  # tokens of an unmarked answer that the student goes on from
 READ = 250  # texts of either kind
 LIKELY = 32  # tokens that are kept of a prediction
 
@@ -121,16 +120,20 @@ class School:
         if count:
             parts.append(self.corpora.marked(student.mark)[:count])
         if count < student.texts:
-            others = (
-                self.human()
-                if student.filler == "human"
-                else self.corpora.unmarked(f"train-{student.seed % 4}")
-            )
-            parts.append(others[count : student.texts])
+            parts.append(self._others(student)[count : student.texts])
         texts = np.concatenate(parts)
         if student.changed or student.other_tokenizer:
             texts = self._rewritten(texts, student)
         return texts
+
+    def _others(self, student: Student) -> Ids:
+        """Return texts without a mark, at least as many as the student is trained on."""
+        if student.filler == "human":
+            return self.human()
+        corpora = range(-(-student.texts // TEXTS))
+        return np.concatenate(
+            [self.corpora.unmarked(f"train-{(student.seed + i) % 4}") for i in corpora]
+        )
 
     def _rewritten(self, texts: Ids, student: Student) -> Ids:
         """Return the texts as others have them: words changed, or tokens of their own."""

@@ -119,6 +119,7 @@ def marks(records: Sequence[Record], share: float) -> None:
         "its detector",
         "closed, log",
         "closed, reference",
+        "open, reference",
         "open, reference, ledger",
         "served",
     )
@@ -131,6 +132,7 @@ def marks(records: Sequence[Record], share: float) -> None:
             told([_first(record, mode="detector")]),
             told([closed(record, "log")]),
             told([closed(record, "reference")]),
+            told([_first(record, mode="open", weights="reference", ledger=False)]),
             told([_first(record, mode="open", weights="reference", ledger=True)]),
             told([_first(record, mode="served")]),
         )
@@ -162,7 +164,7 @@ def _what(about: Record) -> str:
         (about["clean"] > 0, f"{about['clean']} epochs of unmarked text afterwards"),
         (about["temperature"] != 1, f"answers at temperature {about['temperature']:g}"),
         (about["other_tokenizer"], "a tokenizer of its own"),
-        (about["texts"] != 3000, f"{about['texts']} texts"),
+        (about["texts"] != 3000, f"{about['texts']:,} texts"),
     ]
     return ", ".join(text for is_so, text in parts if is_so)
 
