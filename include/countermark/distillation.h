@@ -176,6 +176,10 @@ class COUNTERMARK_API DistillationTest {
   /// Positions that count so far.
   std::size_t positions() const noexcept;
 
+  /// The number of positions at which a sequential test looks for the first time (`look` 0), the
+  /// second, and so on: 2^12, 2^12.5, 2^13, ...
+  static std::size_t positions_at(std::size_t look) noexcept;
+
   /// What is known so far. With PairWeights::Reference or MostPowerful throws Error(EmptyText)
   /// where there is nothing to expect by.
   DistillationResult result() const;

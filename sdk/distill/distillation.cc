@@ -101,11 +101,7 @@ Evidence test_under(const distill::PairDraws& draws, const distill::WeightedPair
   return evidence;
 }
 
-/// The looks of a sequential test: at 2^12, 2^12.5, 2^13, ... positions.
-std::size_t positions_at(std::size_t look) {
-  return static_cast<std::size_t>(4096.0 * std::exp2(0.5 * static_cast<double>(look)));
-}
-/// Adds up to 1 over all looks.
+/// Of a sequential test's error rate: adds up to 1 over all looks.
 double share_of(std::size_t look) {
   const auto k = static_cast<double>(look);
   return 1.0 / ((k + 1.0) * (k + 2.0));
@@ -376,6 +372,10 @@ void DistillationTest::add_reference(std::span<const TokenId> tokens) {
 }
 
 std::size_t DistillationTest::positions() const noexcept { return impl_->positions; }
+
+std::size_t DistillationTest::positions_at(std::size_t look) noexcept {
+  return static_cast<std::size_t>(4096.0 * std::exp2(0.5 * static_cast<double>(look)));
+}
 
 void DistillationTest::add_log(std::uint64_t account, std::span<const TokenId> response) {
   impl_->require_ours("accounts are found by the logs of");

@@ -278,8 +278,10 @@ TEST_CASE("DistillationTest: a sequential test looks at fixed numbers of positio
   double least = 0.0, mean = 0.0;
   double k = 0.0;
   for (const DistillationLook& look : result.looks) {
-    CHECK(look.positions >= static_cast<std::size_t>(4096.0 * std::exp2(0.5 * k)));
-    CHECK(look.positions < static_cast<std::size_t>(4096.0 * std::exp2(0.5 * k)) + 98);
+    const std::size_t due = DistillationTest::positions_at(static_cast<std::size_t>(k));
+    CHECK(due == static_cast<std::size_t>(4096.0 * std::exp2(0.5 * k)));
+    CHECK(look.positions >= due);
+    CHECK(look.positions < due + 98);
     CHECK(look.share == doctest::Approx(1.0 / ((k + 1.0) * (k + 2.0))));
     least = std::min(least, look.log10_p - std::log10(look.share));
     mean += look.share * std::pow(10.0, look.log10_e);

@@ -64,12 +64,12 @@ class Inquiry:
     def control(self, student: Student) -> Student:
         """Return the student that others are compared with: the next unmarked one that there is.
 
-        One that was trained on as many texts, if there is one.
+        One of its size that was trained on as many texts, if there is one.
         """
         seeds = [(student.seed + i) % SEEDS for i in range(1, SEEDS)]
         others = [
-            Student(NONE, 0.0, seed, texts=texts)
-            for texts in (student.texts, TEXTS)
+            Student(NONE, 0.0, seed, size=size, texts=texts)
+            for size, texts in ((student.size, student.texts), ("small", TEXTS))
             for seed in seeds
         ]
         chosen = next((s for s in others if self.school.path(s).exists()), None)

@@ -1133,6 +1133,9 @@ class DistillationTest:
     @property
     def positions(self) -> int:
         """Positions that count so far."""
+    @staticmethod
+    def positions_at(look: int) -> int:
+        """Return at how many positions a sequential test looks: the first time (0), the second."""
     def result(self) -> DistillationResult:
         """Return what is known so far."""
 

@@ -226,6 +226,7 @@ void bind_distillation(py::module_& m) {
           "false_discovery_rate"_a = 0.01)
       .def_property_readonly("positions",
                              [](const PyDistillationTest& self) { return self.inner.positions(); })
+      .def_static("positions_at", &DistillationTest::positions_at, py::arg("look"))
       .def("result",
            [](PyDistillationTest& self) {
              const PyDistillationTest::Use use(self);

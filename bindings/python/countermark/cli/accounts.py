@@ -24,6 +24,7 @@ from countermark.cli.app import app
 from countermark.cli.console import note, out, print_json, progress
 from countermark.cli.detectors import default_tokenizer, open_profile
 from countermark.cli.options import (
+    ALL_UNITS,
     AccountsProfile,
     AccusationRate,
     AsIds,
@@ -41,7 +42,6 @@ from countermark.cli.tracers import Registry
 from countermark.report.numbers import count, power_of_ten
 
 _UNITS = (8192, 16384, 24576, 32768, 40960, 49152, 57344)
-_ALL_UNITS = 65536
 _TYPICAL_SCORE = 1.5
 _FREE_PREFIX = 24
 _LOG10_SURE = -6.0  # that texts are marked, so that what they score is what a mark does
@@ -128,7 +128,7 @@ def plan(
         list[int] | None,
         typer.Option(
             min=0,
-            max=_ALL_UNITS,
+            max=ALL_UNITS,
             metavar="N",
             help="A --narrow-units of keygen, out of 65536; can be repeated.",
         ),
@@ -227,7 +227,7 @@ def _table(plans: list[AccountPlan]) -> Table:
         tokens = (plan.tokens_for_ours, plan.tokens_for_account, plan.tokens_for_combined)
         table.add_row(
             str(plan.narrow_units),
-            f"{plan.narrow_units / _ALL_UNITS:.1%}",
+            f"{plan.narrow_units / ALL_UNITS:.1%}",
             *("never" if n is None else f"{n:,}" for n in tokens),
         )
     return table

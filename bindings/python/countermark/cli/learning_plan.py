@@ -11,15 +11,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from countermark._core import DistillationTest
 from countermark._errors import CountermarkError
 from countermark.cli.console import out, print_json
 from countermark.cli.detectors import open_profile
 from countermark.cli.distill import group
-from countermark.cli.options import Json, Rate, open_ring
-from countermark.report.distill_words import FIRST_LOOK
+from countermark.cli.options import ALL_UNITS, Json, Rate, open_ring
 from countermark.report.numbers import count
 
-_ALL_UNITS = 65536
 _SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 _MOST_TOKENS = 1e11
 
@@ -77,7 +76,7 @@ def plan(
     ] = None,
     units: Annotated[
         int | None,
-        typer.Option(min=1, max=_ALL_UNITS, metavar="N", help="A --narrow-units of keygen."),
+        typer.Option(min=1, max=ALL_UNITS, metavar="N", help="A --narrow-units of keygen."),
     ] = None,
     score: Annotated[
         float,
@@ -121,8 +120,8 @@ def plan(
         if width is not None or units is not None:
             raise CountermarkError("give --keys or the layer's --width and --units, not both")
         width, units = _layer_of(keys, profile)
-    width, units = width or 2, units or _ALL_UNITS
-    strength = math.sqrt(units / _ALL_UNITS) * (score - 1) / (Learning.SCORE - 1)
+    width, units = width or 2, units or ALL_UNITS
+    strength = math.sqrt(units / ALL_UNITS) * (score - 1) / (Learning.SCORE - 1)
     rows = [_row(one, width, strength, rate, tokens) for one in shares]
     if as_json:
         for row in rows:
@@ -130,7 +129,7 @@ def plan(
         return
     out.print(
         f"Tokens of answers for p = {rate:g}, where the narrow layer has width {width} and "
-        f"{units / _ALL_UNITS:.0%} of the contexts, and a marked token scores {score:g}:"
+        f"{units / ALL_UNITS:.0%} of the contexts, and a marked token scores {score:g}:"
     )
     out.print(_table(rows, tokens), soft_wrap=False)
     out.print(
@@ -155,7 +154,7 @@ def _row(
     z = -NormalDist().inv_cdf(rate)
     row: dict[str, Any] = {"share": share}
     for weights, learning in _LEARNING.items():
-        needed = max(FIRST_LOOK, learning.tokens(width, share, z, strength))
+        needed = max(DistillationTest.positions_at(0), learning.tokens(width, share, z, strength))
         row[f"tokens_{weights}"] = round(needed) if needed < _MOST_TOKENS else None
         if tokens is not None:
             expected = learning.z(width, share, tokens, strength)

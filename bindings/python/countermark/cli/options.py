@@ -13,6 +13,9 @@ from countermark._errors import CountermarkError
 from countermark.story import story_tokenizer
 from countermark.tokenizers import Tokenizer
 
+ALL_UNITS = 65536
+"""The units that the layers share."""
+
 Keys = Annotated[
     Path,
     typer.Option("--keys", envvar="COUNTERMARK_KEYS", metavar="RING", help="The key ring file."),

@@ -8,7 +8,6 @@ from typing import Any
 from countermark._core import DistillationResult, DistillationTest
 from countermark.cli.answers import Answer
 from countermark.cli.prompts import texts_of
-from countermark.report.distill_words import FIRST_LOOK
 from countermark.report.numbers import power_of_ten
 
 
@@ -45,15 +44,11 @@ class Trial:
 
     def _watch(self) -> None:
         """Ask for the evidence where the test has looked again: asking is dear."""
-        positions = self._test.positions
-        if positions < self._next_look():
-            return
-        while positions >= self._next_look():
+        before = self._looks
+        while self._test.positions >= DistillationTest.positions_at(self._looks):
             self._looks += 1
-        self.log10_p = self._test.result().log10_p
-
-    def _next_look(self) -> int:
-        return int(FIRST_LOOK * 2 ** (self._looks / 2))
+        if self._looks > before:
+            self.log10_p = self._test.result().log10_p
 
 
 def add_answer(test: DistillationTest, answer: Answer, encode: Callable[[str], list[int]]) -> bool:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from countermark._core import LearnedAccounts
+from countermark._core import DistillationTest, LearnedAccounts
 from countermark.report.distill_case import Case, Inquiry
 from countermark.report.numbers import count, one_in, power_of_ten
-
-FIRST_LOOK = 4096
-"""Positions of a sequential test's first look; each other is at sqrt(2) times as many."""
 
 
 def distill_headline(case: Case, inquiry: Inquiry) -> str:
@@ -25,8 +22,8 @@ def explain_distillation(case: Case) -> list[str]:
     odds = one_in(result.log10_p)
     if not result.looks:
         lines = [
-            f"The first look is at {FIRST_LOOK:,} positions, and there are {result.positions:,}: "
-            "ask for more.",
+            f"The first look is at {DistillationTest.positions_at(0):,} positions, and there are "
+            f"{result.positions:,}: ask for more.",
         ]
     elif case.has_learned(inquiry):
         lines = [
