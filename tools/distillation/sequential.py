@@ -16,7 +16,6 @@ import numpy as np
 from rich.progress import track
 
 import countermark as cm
-from countermark.report.distill_words import FIRST_LOOK
 from evidence import Inquiry, Said, Weights
 from student import School, Student
 from study import NONE, narrow
@@ -45,7 +44,7 @@ def run(
     # What is known changes with a look alone.
     for prompt, answer in zip(said.prompts[:answers], said.answers[:answers], strict=True):
         test.add_answer(prompt[1:], answer)
-        if stop_at is not None and test.positions >= FIRST_LOOK * 2 ** (looks / 2):
+        if stop_at is not None and test.positions >= test.positions_at(looks):
             looks += 1
             if test.result().log10_p <= stop_at:
                 break
