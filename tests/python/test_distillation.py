@@ -22,9 +22,11 @@ def ring() -> cm.KeyRing:
     return ring
 
 
-def marked(ring: cm.KeyRing, tokens: int, seed: int) -> npt.NDArray[np.int32]:
+def marked(
+    ring: cm.KeyRing, tokens: int, seed: int, profile: str = "prod"
+) -> npt.NDArray[np.int32]:
     random = np.random.default_rng(seed)
-    response = cm.Sampler(ring, "prod").sequence(seed=seed)
+    response = cm.Sampler(ring, profile).sequence(seed=seed)
     for _ in range(tokens):
         response.sample(random.normal(0, 1, VOCAB).astype(np.float32))
     return response.tokens
@@ -54,6 +56,32 @@ def test_answers_that_know_the_key(ring: cm.KeyRing, weights: Any) -> None:
     nothing = innocent.result()
     assert nothing.log10_p > -3
     assert nothing.log10_e < 2
+
+
+@pytest.mark.parametrize("mark", ["vllm/gumbel-1", "sglang/aaronson-1"])
+def test_answers_that_know_an_engines_key(mark: str) -> None:
+    ring = cm.KeyRing.generate()
+    ring.import_engine_key("engine", mark, 42)
+    guilty = cm.DistillationTest(ring, "engine", decoys=19)
+    innocent = cm.DistillationTest(ring, "engine", decoys=19)
+    random = np.random.default_rng(0)
+    for n in range(5):
+        guilty.add_answer([], marked(ring, 100, n, "engine"))
+        innocent.add_answer([], random.integers(0, VOCAB, 100))
+    assert guilty.result().log10_p < -20
+    assert guilty.result().decoy_rank == 1
+    assert innocent.result().log10_p > -3
+    with pytest.raises(cm.CountermarkError, match="accounts are found by the logs of"):
+        guilty.add_log(1, [1, 2, 3])
+    with pytest.raises(cm.CountermarkError, match="served responses are read for"):
+        guilty.add_reading([1, 2], np.full((2, VOCAB), 1 / VOCAB), served=True)
+
+
+def test_a_mark_that_leaves_no_uniform_for_each_pair_is_refused() -> None:
+    ring = cm.KeyRing.generate()
+    ring.import_engine_key("green", "hf/kgw-lefthash-1", 42, vocab_size=VOCAB)
+    with pytest.raises(cm.CountermarkError, match="as one text instead"):
+        cm.DistillationTest(ring, "green")
 
 
 def test_a_prompt_that_is_repeated_does_not_count(ring: cm.KeyRing) -> None:
