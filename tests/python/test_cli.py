@@ -19,18 +19,11 @@ import pytest
 import countermark as cm
 
 pytest.importorskip("sentencepiece")
-typer_testing = pytest.importorskip("typer.testing")
 
-from conftest import save_tiny_model  # noqa: E402
-from countermark.cli import app  # noqa: E402
+from command_line import STORY, complaint, objects, run
+from conftest import save_tiny_model
 
-STORY = ["--tokenizer", "story"]
 SEVERAL = ["--count", 4]  # the model may end a single story after a few tokens
-
-
-def run(*args: object, stdin: str | bytes | None = None) -> Any:
-    """Run a command in this process."""
-    return typer_testing.CliRunner().invoke(app, [str(a) for a in args], input=stdin)
 
 
 def process(*args: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -42,16 +35,6 @@ def process(*args: object, stdin: bytes = b"") -> subprocess.CompletedProcess[by
         timeout=60,
         check=False,
     )
-
-
-def complaint(result: Any) -> str:
-    """Return the one line that an error is."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("countermark: ")
-    return str(lines[0])
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +66,6 @@ def generate(ring: Path, *args: object) -> Any:
     result = run("generate", "--keys", ring, "--profile", "p", *args)
     assert result.exit_code == 0, result.output
     return result
-
-
-def objects(result: Any) -> list[dict[str, Any]]:
-    # A text may hold other ends of lines.
-    return [json.loads(line) for line in result.stdout.split("\n") if line]
 
 
 def secrets_of(path: Path) -> list[str]:

@@ -22,34 +22,16 @@ import pytest
 import countermark as cm
 
 pytest.importorskip("sentencepiece")
-typer_testing = pytest.importorskip("typer.testing")
 
-from conftest import save_tiny_model, secret_of  # noqa: E402
-from countermark.cli import app, evidence  # noqa: E402
-from countermark.report.crowd import bar_of, crowd_of  # noqa: E402
-from countermark.story import Answer, Story, story_tokenizer  # noqa: E402
+from command_line import complaint, objects, run, write_lines
+from conftest import save_tiny_model, secret_of
+from countermark.cli import evidence
+from countermark.report.crowd import bar_of, crowd_of
+from countermark.story import Answer, Story, story_tokenizer
 
 IDS = [10**15 + 7 * i for i in range(1000)]
 A, B, C = IDS[3], IDS[500], IDS[999]
 HEADER = 4096
-
-
-def run(*args: object, stdin: str | bytes | None = None) -> Any:
-    return typer_testing.CliRunner().invoke(app, [str(a) for a in args], input=stdin)
-
-
-def complaint(result: Any) -> str:
-    """Return the one line that an error is."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("countermark: ")
-    assert "unexpected" not in line
-    return str(line)
-
-
-def objects(result: Any) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in result.stdout.split("\n") if line]
 
 
 @pytest.fixture(scope="module")
@@ -116,13 +98,6 @@ def written(path: Path, text: str) -> Path:
 
 def listed(path: Path, ids: list[int]) -> Path:
     return written(path, "\n".join(map(str, ids)) + "\n")
-
-
-def lines(path: Path, *contents: object) -> Path:
-    return written(path, "".join(json.dumps(c) + "\n" for c in contents))
-
-
-# accounts index
 
 
 def index(ring: Path, accounts: Path, *args: object) -> Any:
@@ -693,7 +668,7 @@ def corpus(answers: dict[str, list[Answer]], folder: Path) -> Path:
     contents: list[dict[str, Any]] = [{"text": answer.text} for answer in answers["unmarked"]]
     contents[2:2] = [{"text": a.text, "id": f"a{i}", "n": 1} for i, a in enumerate(answers["a"])]
     contents += [{"token_ids": b.ids.tolist(), "id": i} for i, b in enumerate(answers["b"])]
-    return lines(folder / "corpus.jsonl", *contents)
+    return write_lines(folder / "corpus.jsonl", *contents)
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -799,7 +774,7 @@ def test_screen_reads_folders_and_standard_input(
     (mixed / "deeper").mkdir(parents=True)
     written(mixed / "deeper" / "b.txt", texts["b"].read_text())
     (mixed / "picture.png").write_bytes(b"\x89PNG\x00\xff")
-    lines(mixed / "more.jsonl", {"text": texts["c"].read_text()}, {"text": "A cat."})
+    write_lines(mixed / "more.jsonl", {"text": texts["c"].read_text()}, {"text": "A cat."})
     shown = screen(ring, accounts, mixed, texts["nobody"], "--out", out)
     assert shown.exit_code == 0
     assert "picture.png, which holds no text" in shown.stderr
@@ -885,7 +860,7 @@ def test_screen_takes_the_place_of_an_earlier_screening_alone(
 ) -> None:
     ids = listed(tmp_path / "ids.jsonl", IDS)
     own = written(tmp_path / "corpus.jsonl", corpus.read_text())
-    other = lines(tmp_path / "other.jsonl", {"text": "precious"})
+    other = write_lines(tmp_path / "other.jsonl", {"text": "precious"})
     notes = written(tmp_path / "notes.jsonl", "precious")
     table = written(tmp_path / "table.parquet", "precious")
     for target in (own, ids, other, notes, table, tmp_path / "no" / "out.jsonl"):
@@ -946,10 +921,10 @@ def test_screen_needs_a_tokenizer_for_text_alone(
     made.save(tmp_path / "k")
     out = tmp_path / "out.jsonl"
     some = [{"token_ids": answer.ids.tolist()} for answer in answers["a"]]
-    ids = lines(tmp_path / "ids.jsonl", *some)
+    ids = write_lines(tmp_path / "ids.jsonl", *some)
     assert screen(tmp_path / "k", accounts, ids, "--out", out).exit_code == 0
     assert rows_of(out)[0]["account"] == str(A)
-    text = lines(tmp_path / "text.jsonl", *some, {"text": "A cat."}, {"text": "A dog."})
+    text = write_lines(tmp_path / "text.jsonl", *some, {"text": "A cat."}, {"text": "A dog."})
     message = complaint(screen(tmp_path / "k", accounts, text, "--out", out))
     assert "give the one of the model that was marked with --tokenizer" in message
     given = [text, "--out", out, "--tokenizer", "story"]

@@ -26,13 +26,14 @@ import pytest
 
 import countermark as cm
 
-typer_testing = pytest.importorskip("typer.testing")
 tokenizers = pytest.importorskip("tokenizers")
 pytest.importorskip("openai")
 
+import command_line  # noqa: E402
+from command_line import found  # noqa: E402
 from conftest import save_tiny_model, secret_of  # noqa: E402
 from countermark import report  # noqa: E402
-from countermark.cli import answers, app  # noqa: E402
+from countermark.cli import answers  # noqa: E402
 from countermark.cli.answers import Answer  # noqa: E402
 from countermark.cli.causal_model import CausalModel  # noqa: E402
 from countermark.cli.trials import Trial  # noqa: E402
@@ -44,7 +45,7 @@ KEY = "sk-very-secret-0123456789"
 
 
 def run(*args: object) -> Any:
-    return typer_testing.CliRunner().invoke(app, ["distill", *(str(a) for a in args)])
+    return command_line.run("distill", *args)
 
 
 def complaint(result: Any) -> str:
@@ -54,13 +55,6 @@ def complaint(result: Any) -> str:
     lines = [line for line in result.stderr.splitlines() if line.startswith("countermark: ")]
     assert "unexpected" not in result.stderr
     return str(lines[-1])
-
-
-def found(result: Any, status: int) -> dict[str, Any]:
-    """Return the one object that was printed."""
-    assert result.exit_code == status, result.output
-    (line,) = result.stdout.splitlines()
-    return dict(json.loads(line))
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -828,7 +822,7 @@ def test_run_is_what_distill_does() -> None:
     shown = run("--help")
     assert shown.exit_code == 0
     assert re.search(r"^  run ", shown.stdout, re.MULTILINE)
-    assert "distill" in typer_testing.CliRunner().invoke(app, ["--help"]).stdout
+    assert "distill" in command_line.run("--help").stdout
     assert run("run", "--help").stdout == run("keys.json", "--help").stdout
     assert "--endpoint" in run("run", "--help").stdout
     assert "Missing argument 'RING'" in complaint(run("run"))

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("sentencepiece")
-pytest.importorskip("typer.testing")
 
-from test_cli import STORY, complaint, objects, run
+from command_line import STORY, complaint, objects, run
 
 KEY = 4242424242
 

@@ -13,45 +13,23 @@ import pytest
 import countermark as cm
 
 pytest.importorskip("sentencepiece")
-typer_testing = pytest.importorskip("typer.testing")
 
-from conftest import secret_of  # noqa: E402
-from countermark.cli import app, learned_accounts  # noqa: E402
-from countermark.story import Answer, Story, story_tokenizer  # noqa: E402
+import command_line
+from command_line import complaint, found, write_lines
+from conftest import secret_of
+from countermark.cli import learned_accounts
+from countermark.story import Answer, Story, story_tokenizer
 
 A, B, C = 2**64 - 1, 7, 10**15
 PROMPT = "Once there was a dragon"
 
 
 def run(*args: object, stdin: str | None = None) -> Any:
-    given = ["distill", "accounts", *(str(a) for a in args)]
-    return typer_testing.CliRunner().invoke(app, given, input=stdin)
-
-
-def complaint(result: Any) -> str:
-    """Return the one line that an error is."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("countermark: ")
-    assert "unexpected" not in line
-    return str(line)
-
-
-def found(result: Any, status: int) -> dict[str, Any]:
-    """Return the one object that was printed."""
-    assert result.exit_code == status, result.output
-    (line,) = result.stdout.splitlines()
-    return dict(json.loads(line))
+    return command_line.run("distill", "accounts", *args, stdin=stdin)
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def lines(path: Path, *contents: object) -> Path:
-    path.write_text("".join(json.dumps(c) + "\n" for c in contents))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +62,7 @@ def others() -> list[Answer]:
 @pytest.fixture(scope="module")
 def log(folder: Path, served: list[Answer]) -> Path:
     """Four responses to each of three accounts."""
-    return lines(
+    return write_lines(
         folder / "log.jsonl",
         *({"account": A, "token_ids": one.ids.tolist(), "id": 5} for one in served[:4]),
         {"account": B, "text": ""},
@@ -99,7 +77,7 @@ def answered(folder: Path) -> Callable[..., Path]:
 
     def write(name: str, *texts: str, prompt: str = PROMPT) -> Path:
         header = {"format": "countermark.answers/1", "suspect": {"model": "m"}}
-        return lines(
+        return write_lines(
             folder / name,
             header,
             *(
@@ -289,8 +267,8 @@ def test_what_is_wrong_is_told_before_anything_is_read(
     ring: Path, guilty: Path, log: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.jsonl"
-    empty = lines(tmp_path / "empty.jsonl", {"account": 5, "text": ""})
-    screening = lines(
+    empty = write_lines(tmp_path / "empty.jsonl", {"account": 5, "text": ""})
+    screening = write_lines(
         tmp_path / "screening.jsonl",
         {"account": "5", "is_discovered": True, "log10_e": 3.0, "texts": []},
     )

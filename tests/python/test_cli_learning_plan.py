@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -11,31 +10,31 @@ import pytest
 
 import countermark as cm
 
-typer_testing = pytest.importorskip("typer.testing")
+pytest.importorskip("typer")
 
-from countermark.cli import app  # noqa: E402
-from countermark.cli.learning_plan import Learning  # noqa: E402
+from command_line import objects, run
+from countermark.cli.learning_plan import Learning
 
 
-def run(*args: object) -> Any:
-    return typer_testing.CliRunner().invoke(app, ["distill", "plan", *(str(a) for a in args)])
+def plan(*args: object) -> Any:
+    return run("distill", "plan", *args)
 
 
 def rows(*args: object) -> list[dict[str, Any]]:
-    result = run(*args, "--json")
+    result = plan(*args, "--json")
     assert result.exit_code == 0, result.output
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    return objects(result)
 
 
 def test_more_marked_text_needs_fewer_tokens() -> None:
-    plan = rows()
-    assert [row["share"] for row in plan] == [0.01, 0.05, 0.1, 0.25, 0.5, 1.0]
-    needed = [row["tokens_reference"] for row in plan if row["tokens_reference"]]
+    planned = rows()
+    assert [row["share"] for row in planned] == [0.01, 0.05, 0.1, 0.25, 0.5, 1.0]
+    needed = [row["tokens_reference"] for row in planned if row["tokens_reference"]]
     assert needed == sorted(needed, reverse=True)
     assert len(set(needed)) >= 4
     assert needed[-1] == 4096  # where a sequential test looks first
-    assert {row["width"] for row in plan} == {2}
-    assert {row["units"] for row in plan} == {65536}
+    assert {row["width"] for row in planned} == {2}
+    assert {row["units"] for row in planned} == {65536}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +77,7 @@ def test_a_profile_says_its_layer(tmp_path: Path) -> None:
     (row,) = rows("--keys", keys, "--profile", "half", "--share", 1)
     assert (row["width"], row["units"]) == (3, 20000)
     for profile, message in (("wide", "no narrow layer"), ("engine", "another engine's mark")):
-        result = run("--keys", keys, "--profile", profile)
+        result = plan("--keys", keys, "--profile", profile)
         assert result.exit_code == 2
         assert message in " ".join(result.stderr.split())
 
@@ -95,13 +94,13 @@ def test_a_profile_says_its_layer(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_told(options: Any, message: str) -> None:
-    result = run(*options)
+    result = plan(*options)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
 
 
 def test_a_table_for_people() -> None:
-    result = run("--tokens", 100_000, "--width", 4, "--share", 0.001, "--share", 0.5)
+    result = plan("--tokens", 100_000, "--width", 4, "--share", 0.001, "--share", 0.5)
     assert result.exit_code == 0
     assert "out of reach" in result.stdout
     assert "50%" in result.stdout

@@ -13,34 +13,16 @@ import pytest
 import countermark as cm
 
 pytest.importorskip("sentencepiece")
-typer_testing = pytest.importorskip("typer.testing")
 
-from conftest import save_tiny_model, secret_of  # noqa: E402
-from countermark.cli import app, generate  # noqa: E402
-from countermark.cli.ledger_files import LedgerFile  # noqa: E402
-from countermark.story import story_tokenizer  # noqa: E402
+from command_line import complaint, objects, run, write_lines
+from conftest import save_tiny_model, secret_of
+from countermark.cli import generate
+from countermark.cli.ledger_files import LedgerFile
+from countermark.story import story_tokenizer
 
 HEADER = 4096
 ROOM = 4000
 TEXT = "Once upon a time, there was a little girl named Lily. She loved to play outside. " * 3
-
-
-def run(*args: object, stdin: str | None = None) -> Any:
-    return typer_testing.CliRunner().invoke(app, [str(a) for a in args], input=stdin)
-
-
-def complaint(result: Any) -> str:
-    """Return the one line that an error is."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("countermark: ")
-    assert "unexpected" not in line
-    return str(line)
-
-
-def objects(result: Any) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in result.stdout.split("\n") if line]
 
 
 def ids_of(seed: int, tokens: int = 200) -> list[int]:
@@ -88,14 +70,6 @@ def holds(whole: cm.Ledger, part: cm.Ledger) -> bool:
     return whole.contexts == before
 
 
-def lines(path: Path, *contents: object) -> Path:
-    path.write_text("".join(json.dumps(c) + "\n" for c in contents))
-    return path
-
-
-# new
-
-
 def test_a_new_ledger_is_private_and_takes_no_others_place(ring: Path, tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     shown = ledger("new", ring, path, "--contexts", ROOM)
@@ -126,7 +100,7 @@ def test_a_new_ledger_is_private_and_takes_no_others_place(ring: Path, tmp_path:
 
 
 def test_responses_from_logs_are_added(ring: Path, path: Path, tmp_path: Path) -> None:
-    log = lines(
+    log = write_lines(
         tmp_path / "log.jsonl",
         {"token_ids": ids_of(1), "account": 5},
         {"text": TEXT},
@@ -145,7 +119,10 @@ def test_responses_from_logs_are_added(ring: Path, path: Path, tmp_path: Path) -
 
 def test_characters_stay_as_they_were_served(ring: Path, path: Path, tmp_path: Path) -> None:
     text = TEXT.replace("i", "\N{CYRILLIC SMALL LETTER BYELORUSSIAN-UKRAINIAN I}")
-    assert ledger("add", ring, path, lines(tmp_path / "log.jsonl", {"text": text})).exit_code == 0
+    assert (
+        ledger("add", ring, path, write_lines(tmp_path / "log.jsonl", {"text": text})).exit_code
+        == 0
+    )
     expected = told(ring, story_tokenizer().encode(text).tolist())
     assert opened(ring, path).contexts == expected.contexts
     assert holds(opened(ring, path), expected)
@@ -155,7 +132,9 @@ def test_a_bad_line_is_named_and_the_others_are_added(
     ring: Path, path: Path, tmp_path: Path
 ) -> None:
     bad: list[object] = [[], {"id": 1}, {"token_ids": [1, 99999]}, {"text": "\ud800"}]
-    log = lines(tmp_path / "log.jsonl", {"token_ids": ids_of(1)}, *bad, {"token_ids": ids_of(2)})
+    log = write_lines(
+        tmp_path / "log.jsonl", {"token_ids": ids_of(1)}, *bad, {"token_ids": ids_of(2)}
+    )
     shown = ledger("add", ring, path, log)
     assert shown.exit_code == 2
     named = [line for line in shown.stderr.splitlines() if line.startswith("countermark: ")]
@@ -174,10 +153,10 @@ def test_a_tokenizer_is_needed_for_text_alone(tmp_path: Path) -> None:
     made.save(tmp_path / "k")
     path = tmp_path / "ledger"
     assert ledger("new", tmp_path / "k", path, "--contexts", ROOM).exit_code == 0
-    log = lines(tmp_path / "log.jsonl", {"token_ids": ids_of(1)})
+    log = write_lines(tmp_path / "log.jsonl", {"token_ids": ids_of(1)})
     assert ledger("add", tmp_path / "k", path, log).exit_code == 0
     before = path.read_bytes()
-    lines(log, {"token_ids": ids_of(2)}, {"text": TEXT}, {"text": TEXT})
+    write_lines(log, {"token_ids": ids_of(2)}, {"text": TEXT}, {"text": TEXT})
     assert "with --tokenizer" in complaint(ledger("add", tmp_path / "k", path, log))
     assert path.read_bytes() == before
     assert ledger("add", tmp_path / "k", path, log, "--tokenizer", "story").exit_code == 0

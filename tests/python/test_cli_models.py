@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer import testing as typer_testing
 
+from command_line import objects, run
 from conftest import save_tiny_model
-from countermark.cli import app
 
 PROMPT = "The cat"
-
-
-def run(*args: object) -> Any:
-    return typer_testing.CliRunner().invoke(app, [str(a) for a in args])
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +31,7 @@ def keys(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answers(keys: Path, model: Path, *options: object, profile: str = "p") -> list[dict[str, Any]]:
     arguments = ["generate", "--keys", keys, "--profile", profile, "--model", model, "--json"]
     result = run(*arguments, "--prompt", PROMPT, "--tokens", 60, "--seed", 1, *options)
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    return objects(result)
 
 
 def replay(keys: Path, model: Path, log: Path, *options: object) -> Any:
@@ -54,7 +49,7 @@ def test_logs_are_replayed_line_by_line(keys: Path, model: Path, tmp_path: Path)
     log.write_text("\n\n".join(map(json.dumps, lines)) + "\n")
     result = replay(keys, model, log, "--profile", "p", "--json")
     assert result.exit_code == 0
-    found = [json.loads(line) for line in result.stdout.splitlines()]
+    found = objects(result)
     assert [f["file"] for f in found] == [f"{log}:1 (first)", f"{log}:3"]
     assert [f["verdict"] == "marked" for f in found] == [True, False]
     assert found[0]["results"][0]["tests"][0]["statistic"] == "replay"
@@ -103,7 +98,7 @@ def test_a_bad_line_is_named_and_the_others_are_replayed(
     result = replay(keys, model, log, "--profile", "p", "--json")
     assert result.exit_code == 2
     assert says in result.stderr
-    found = [json.loads(line) for line in result.stdout.splitlines()]
+    found = objects(result)
     assert [("error" in f) for f in found] == [False, True, False]
     assert ":2" in found[1]["error"]
 

@@ -6,20 +6,17 @@ import json
 import random
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import countermark as cm
 
 pytest.importorskip("sentencepiece")
-typer_testing = pytest.importorskip("typer.testing")
 
-from conftest import secret_of  # noqa: E402
-from countermark.cli import app  # noqa: E402
-from countermark.story import story_tokenizer  # noqa: E402
+from command_line import STORY, complaint, run
+from conftest import secret_of
+from countermark.story import story_tokenizer
 
-STORY = ["--tokenizer", "story"]
 TEMPLATE = (
     "Thank you for your letter. We were very happy to hear from you and your little dog, and we "
     "hope that you will come to the park again soon. With love from all of us at the big house."
@@ -29,19 +26,6 @@ WORDS = re.findall(
     "a the little big happy sad dog cat girl boy ball park mom dad friend house tree bird fish toy "
     "box car day went ran saw said liked found made loved wanted played and but so then with to in",
 )
-
-
-def run(*args: object, stdin: str | None = None) -> Any:
-    return typer_testing.CliRunner().invoke(app, [str(a) for a in args], input=stdin)
-
-
-def complaint(result: Any) -> str:
-    """Return the one line that an error is."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("countermark: ")
-    return str(line)
 
 
 def document(seed: int, words: int = 150) -> str:
