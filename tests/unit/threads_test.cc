@@ -76,6 +76,16 @@ TEST_CASE("Sequence: one a thread, forked from one that no thread moves") {
   }
 }
 
+TEST_CASE("identify: threads of its own change nothing") {
+  const std::uint64_t key[] = {42};
+  const test::Tokens text = test::random_tokens(60, vocab_size, 1);
+  const EngineText texts[] = {{text}};
+  const auto single = identify(texts, key, {.threads = 1});
+  const auto many = identify(texts, key, {.threads = 4});
+  REQUIRE(many.size() == single.size());
+  for (std::size_t i = 0; i < many.size(); ++i) CHECK(many[i].log10_p == single[i].log10_p);
+}
+
 TEST_CASE("Detector::detect_many: threads of its own change nothing") {
   const KeyRing ring = test::ring_of(test::marked_options(vocab_size));
   const Detector detector(ring);
