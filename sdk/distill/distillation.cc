@@ -151,6 +151,8 @@ struct DistillationTest::Impl {
   Profile profile;
   DistillationOptions options;
   detect::KeyedMark mark;
+  /// Of a context that is learned: the narrow layer's, or an engine's.
+  std::size_t width;
   distill::PairTables tables = {};
   std::size_t texts = 0, positions = 0;
   /// After which served responses were marked: their scores were looked at when they were served,
@@ -205,10 +207,8 @@ struct DistillationTest::Impl {
   /// Ends a text, and looks if it is time.
   void end_text();
 
-  /// Of a context that is learned: the narrow layer's, or an engine's.
-  std::size_t width() const { return mark.widths().front(); }
   keys::Block context_before(std::span<const TokenId> tokens, std::size_t i) const {
-    return marks::context_of(tokens.first(i), static_cast<std::int64_t>(width()));
+    return marks::context_of(tokens.first(i), static_cast<std::int64_t>(width));
   }
   /// Of what is known of countermark/1 alone: where a logged response was marked.
   void require_ours(std::string_view what) const {
@@ -228,8 +228,9 @@ DistillationTest::DistillationTest(const KeyRing& ring, std::string_view profile
     fail(ErrorCode::InvalidOption, "decoys must be in 0..", most, ", got ", options.decoys);
   }
   if (options.ledger) options.ledger->impl().require_of(*profile);
+  const std::size_t width = mark.widths().front();
   impl_ = std::make_unique<Impl>(
-      Impl{.profile = *profile, .options = options, .mark = std::move(mark)});
+      Impl{.profile = *profile, .options = options, .mark = std::move(mark), .width = width});
 }
 
 DistillationTest::DistillationTest(DistillationTest&&) noexcept = default;
@@ -241,8 +242,8 @@ void DistillationTest::add_answer(std::span<const TokenId> prompt, std::span<con
   detect::require_prompt(impl_->profile, prompt);
   detect::require_text(impl_->profile, answer);
   impl_->require_expected(answer, expected);
-  const distill::Contexts known = distill::contexts_in(prompt, impl_->width());
-  for (std::size_t i = impl_->width(); i < answer.size(); ++i) {
+  const distill::Contexts known = distill::contexts_in(prompt, impl_->width);
+  for (std::size_t i = impl_->width; i < answer.size(); ++i) {
     const keys::Block context = impl_->context_before(answer, i);
     if (known.contains(context)) continue;
     const TokenProbability said = {answer[i], 1.0};
@@ -338,7 +339,7 @@ void DistillationTest::add_reading(std::span<const TokenId> tokens, Predictions 
   impl_->require_rows("predictions", tokens, rows);
   impl_->require_expected(tokens, expected);
   distill::Contexts known;
-  for (std::size_t i = impl_->width(); i < tokens.size(); ++i) {
+  for (std::size_t i = impl_->width; i < tokens.size(); ++i) {
     const keys::Block context = impl_->context_before(tokens, i);
     if (known.insert(context).second) impl_->add(context, rows[i], expected, i);
   }
@@ -364,7 +365,7 @@ void DistillationTest::add_served_reading(std::span<const TokenId> tokens, Predi
 
 void DistillationTest::add_reference(std::span<const TokenId> tokens) {
   detect::require_text(impl_->profile, tokens);
-  for (std::size_t i = impl_->width(); i < tokens.size(); ++i) {
+  for (std::size_t i = impl_->width; i < tokens.size(); ++i) {
     const keys::Block context = impl_->context_before(tokens, i);
     impl_->tables.reference.add_place(context);
     impl_->tables.reference.add(context, tokens[i], 1.0);

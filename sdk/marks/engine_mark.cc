@@ -25,7 +25,8 @@ std::uint64_t EngineMark::rests_after(std::span<const TokenId> /*context*/,
 double rest_within(std::uint64_t step, double steps, std::uint64_t context,
                    TokenId token) noexcept {
   constexpr std::uint64_t k1 = 0x9E3779B97F4A7C15, k2 = 0xD1B54A32D192ED03;
-  const double within = prf::uniform(prf::mix(k1 ^ context, k2, static_cast<std::uint32_t>(token)));
+  const std::uint64_t id = static_cast<std::uint32_t>(token);
+  const double within = prf::uniform(prf::mix(k1 ^ context, k2, id << 32));
   return (steps - 1.0 - static_cast<double>(step) + within) / steps;
 }
 

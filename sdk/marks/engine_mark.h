@@ -88,7 +88,7 @@ class EngineMark {
   /// model that is trained on marked text may learn.
   virtual bool draws_pairs() const noexcept { return false; }
   /// Of a mark that draws_pairs(): 1 - U of each of `tokens` after a context of width() tokens to
-  /// `rests`, in (0, 1), the steps of the engine's U filled in. Returns what was drawn: contexts of
+  /// `rests`, in (0, 1], the steps of the engine's U filled in. Returns what was drawn: contexts of
   /// one value share their uniforms.
   virtual std::uint64_t rests_after(std::span<const TokenId> context,
                                     std::span<const TokenId> tokens, std::span<double> rests) const;
@@ -100,7 +100,7 @@ class EngineMark {
 };
 
 /// 1 - U of a token where `step` (0 the least U) of `steps` was drawn: uniform within the step by a
-/// hash that knows no key, so that the whole is uniform on (0, 1).
+/// hash that knows no key, so that the whole is uniform on (0, 1].
 double rest_within(std::uint64_t step, double steps, std::uint64_t context, TokenId token) noexcept;
 
 /// The candidate with the least exponential(token) over weight, an exponential being -ln U.

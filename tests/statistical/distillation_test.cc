@@ -3,11 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <optional>
 #include <random>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engines.h"
@@ -31,6 +33,45 @@ test::Tokens answer(std::uint64_t n) {
   return tokens;
 }
 
+/// What a suspect that is independent of the key shows under many.
+struct OverKeys {
+  std::vector<double> p = {};
+  /// Keys with an e-value of ten or more.
+  std::size_t large_e = 0;
+
+  std::size_t at_most(double rate) const {
+    return static_cast<std::size_t>(std::ranges::count_if(p, [&](double x) { return x <= rate; }));
+  }
+};
+
+/// `ring_of(n)`: with a profile "p" of key n.
+template <typename RingOf>
+OverKeys over_keys(PairWeights weights, RingOf&& ring_of) {
+  OverKeys result;
+  for (std::uint64_t n = 0; n < keys_tried; ++n) {
+    DistillationTest test(ring_of(n), "p", {.weights = weights, .decoys = 0});
+    for (std::uint64_t k = 0; k < 6; ++k) test.add_answer({}, answer(k));
+    for (std::uint64_t k = 100; k < 106; ++k) test.add_reference(answer(k));
+    const DistillationResult found = test.result();
+    result.p.push_back(std::pow(10.0, found.log10_p));
+    result.large_e += found.log10_e >= 1.0;
+  }
+  return result;
+}
+
+/// A bound is not uniform: what it promises holds, and it is not far above.
+void check_bound(const OverKeys& found, double false_alarm_rate) {
+  CHECK(test::chance_of(found.at_most(0.1), keys_tried, 0.1) > false_alarm_rate);
+  CHECK(test::chance_of(found.at_most(0.01), keys_tried, 0.01) > false_alarm_rate);
+  CHECK(test::chance_of(found.large_e, keys_tried, 0.1) > false_alarm_rate);
+  CHECK(found.at_most(0.1) > keys_tried / 100);
+}
+
+void check_uniform(const OverKeys& found, double false_alarm_rate) {
+  CHECK(test::uniformity_p(found.p) > false_alarm_rate);
+  CHECK(test::chance_of(found.large_e, keys_tried, 0.1) > false_alarm_rate);
+}
+
 }  // namespace
 
 TEST_CASE("DistillationTest: over many keys the p-value of any suspect is uniform") {
@@ -40,63 +81,32 @@ TEST_CASE("DistillationTest: over many keys the p-value of any suspect is unifor
       CAPTURE(units);
       ProfileOptions options = test::marked_options(vocab_size);
       options.narrow_units = units;
-      std::vector<double> p;
-      std::size_t large_e = 0;
-      for (std::uint64_t n = 0; n < keys_tried; ++n) {
-        DistillationTest test(test::ring_of(options, n), "p", {.weights = weights, .decoys = 0});
-        for (std::uint64_t k = 0; k < 6; ++k) test.add_answer({}, answer(k));
-        for (std::uint64_t k = 100; k < 106; ++k) test.add_reference(answer(k));
-        const DistillationResult result = test.result();
-        p.push_back(std::pow(10.0, result.log10_p));
-        large_e += result.log10_e >= 1.0;
-      }
-      CHECK(test::uniformity_p(p) > test::false_alarm_rate / 15.0);
-      CHECK(test::chance_of(large_e, keys_tried, 0.1) > test::false_alarm_rate / 15.0);
+      check_uniform(over_keys(weights, [&](auto n) { return test::ring_of(options, n); }),
+                    test::false_alarm_rate / 15.0);
     }
   }
 }
 
-TEST_CASE("DistillationTest: over many keys the p-value under an engine's mark is uniform") {
+TEST_CASE("DistillationTest: over many keys the bound of the most powerful test holds") {
+  const ProfileOptions options = test::marked_options(vocab_size);
+  check_bound(
+      over_keys(PairWeights::MostPowerful, [&](auto n) { return test::ring_of(options, n); }),
+      test::false_alarm_rate / 15.0);
+}
+
+TEST_CASE("DistillationTest: over many keys p-values under an engine's mark hold") {
   const test::Engine engines[] = {{"vllm/gumbel-1", 1, R"({"context_width": 2})"},
                                   {"sglang/aaronson-1", 1, R"({"context_window": 1})"},
                                   {"sglang/aaronson-dual-1", 2, R"({"context_window": 2})"}};
   for (const test::Engine& engine : engines) {
+    CAPTURE(std::string(engine.mark));
+    const auto ring_of = [&](std::uint64_t n) { return test::engine_ring(engine, n); };
     for (const PairWeights weights : {PairWeights::Log, PairWeights::Reference}) {
-      CAPTURE(std::string(engine.mark));
       CAPTURE(static_cast<int>(weights));
-      std::vector<double> p;
-      std::size_t large_e = 0;
-      for (std::uint64_t n = 0; n < keys_tried; ++n) {
-        DistillationTest test(test::engine_ring(engine, n), "p", {.weights = weights, .decoys = 0});
-        for (std::uint64_t k = 0; k < 6; ++k) test.add_answer({}, answer(k));
-        for (std::uint64_t k = 100; k < 106; ++k) test.add_reference(answer(k));
-        const DistillationResult result = test.result();
-        p.push_back(std::pow(10.0, result.log10_p));
-        large_e += result.log10_e >= 1.0;
-      }
-      CHECK(test::uniformity_p(p) > test::false_alarm_rate / 12.0);
-      CHECK(test::chance_of(large_e, keys_tried, 0.1) > test::false_alarm_rate / 12.0);
+      check_uniform(over_keys(weights, ring_of), test::false_alarm_rate / 21.0);
     }
+    check_bound(over_keys(PairWeights::MostPowerful, ring_of), test::false_alarm_rate / 21.0);
   }
-}
-
-// A bound is not uniform: what it promises holds, and it is not far above.
-TEST_CASE("DistillationTest: over many keys the bound of the most powerful test holds") {
-  std::size_t at_10 = 0, at_100 = 0, large_e = 0;
-  for (std::uint64_t n = 0; n < keys_tried; ++n) {
-    DistillationTest test(test::ring_of(test::marked_options(vocab_size), n), "p",
-                          {.weights = PairWeights::MostPowerful, .decoys = 0});
-    for (std::uint64_t k = 0; k < 6; ++k) test.add_answer({}, answer(k));
-    for (std::uint64_t k = 100; k < 106; ++k) test.add_reference(answer(k));
-    const DistillationResult result = test.result();
-    at_10 += result.log10_p <= -1.0;
-    at_100 += result.log10_p <= -2.0;
-    large_e += result.log10_e >= 1.0;
-  }
-  CHECK(test::chance_of(at_10, keys_tried, 0.1) > test::false_alarm_rate / 15.0);
-  CHECK(test::chance_of(at_100, keys_tried, 0.01) > test::false_alarm_rate / 15.0);
-  CHECK(test::chance_of(large_e, keys_tried, 0.1) > test::false_alarm_rate / 15.0);
-  CHECK(at_10 > keys_tried / 100);
 }
 
 TEST_CASE("DistillationTest: decoys' p-values are uniform for a suspect that knows the key") {
