@@ -17,7 +17,6 @@ from language_model import Ids, LanguageModel, marked, unmarked
 
 TEXTS = 3000
 TOKENS = 200
-PROMPT = 8  # tokens of an unmarked text, where answers go on from one
 AT_ONCE = 250
 ACCOUNTS = 100
 START = 1
@@ -56,9 +55,10 @@ class Mark:
     parameters: dict[str, Any] = field(default_factory=dict, hash=False)
     words: int = 1
     key: int = 0
+    prompt: int = 0  # tokens of an unmarked text that answers go on from
 
     def __str__(self) -> str:
-        return f"{self.name}-{self.key}"
+        return f"{self.name}-{self.key}" + (f"-p{self.prompt}" if self.prompt else "")
 
     @property
     def has_accounts(self) -> bool:
@@ -93,24 +93,20 @@ class Corpora:
         self.teacher = teacher
         self._model: LanguageModel | None = None
 
-    def unmarked(self, name: str) -> Ids:
-        """Return texts that nobody marked; each name has others."""
-        seed = int.from_bytes(name.encode(), "little") % 2**31
-        return self._get(f"unmarked-{name}", lambda model, begin: self._plain(model, seed + begin))
+    def unmarked(self, name: str, part: int = 0) -> Ids:
+        """Return texts that nobody marked; each name and part has others."""
+        seed = int.from_bytes(name[:4].encode(), "little") % 2**31 + 10_000 * part
+        return self._get(
+            f"unmarked-{name}-{part}", lambda model, begin: self._plain(model, seed + begin)
+        )
 
     def marked(self, mark: Mark) -> Ids:
-        """Return marked texts.
-
-        Those of engines go on from the beginnings of unmarked ones: some of these marks decide the
-        first token and all that follow, and without a prompt would have one answer to give.
-        """
+        """Return marked texts, each behind its prompt if there is one."""
         sampler = cm.Sampler(mark.ring(), "test")
 
         def make(model: LanguageModel, begin: int) -> Ids:
             accounts = [(begin + i) % ACCOUNTS for i in range(AT_ONCE)]
-            prompts = _starts()
-            if not mark.is_ours:
-                prompts = self.unmarked("clean")[begin : begin + AT_ONCE, : 1 + PROMPT]
+            prompts = self.unmarked("clean")[begin : begin + AT_ONCE, : 1 + mark.prompt]
             draw = marked(sampler, prompts, begin, accounts if mark.has_accounts else None)
             return self._answers(model, prompts, draw)
 

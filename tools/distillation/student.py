@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from corpora import PROMPT, START, TEXTS, TOKENS, Corpora, Mark, locked, save
+from corpora import START, TEXTS, TOKENS, Corpora, Mark, locked, save
 from countermark.demo import substitute
 from language_model import SIZES, Ids, LanguageModel, Training, unmarked
 
 ANSWERS = 1250
+PROMPT = 8  # tokens of an unmarked answer that the student goes on from
 READ = 250  # texts of either kind
 LIKELY = 32  # tokens that are kept of a prediction
 
@@ -122,6 +123,9 @@ class School:
         if count < student.texts:
             parts.append(self._others(student)[count : student.texts])
         texts = np.concatenate(parts)
+        different = len(np.unique(texts, axis=0))
+        if len(texts) != student.texts or different < 0.95 * student.texts:
+            raise SystemExit(f"{student}: {len(texts)} texts, {different} of them different")
         if student.changed or student.other_tokenizer:
             texts = self._rewritten(texts, student)
         return texts
@@ -130,9 +134,10 @@ class School:
         """Return texts without a mark, at least as many as the student is trained on."""
         if student.filler == "human":
             return self.human()
-        corpora = range(-(-student.texts // TEXTS))
+        # None that a control has been trained on, which are the unmarked students but the first.
+        parts = (0, 2) if student.share or student.seed == 0 else (1, 3)
         return np.concatenate(
-            [self.corpora.unmarked(f"train-{(student.seed + i) % 4}") for i in corpora]
+            [self.corpora.unmarked("train", part) for part in parts[: -(-student.texts // TEXTS)]]
         )
 
     def _rewritten(self, texts: Ids, student: Student) -> Ids:
