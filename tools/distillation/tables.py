@@ -59,14 +59,8 @@ def plain(record: Record) -> bool:
 
 
 def told(tests: Iterable[Record | None], key: str = "log10_p") -> str:
-    """Say -log10 p of several students: the median, and the least and the largest."""
-    values = sorted(-test[key] for test in tests if test is not None)
-    if not values:
-        return ""
-    middle = float(np.median(values))
-    if len(values) == 1:
-        return f"{middle:.1f}"
-    return f"{middle:.1f} ({values[0]:.1f} to {values[-1]:.1f})"
+    """Say -log10 p of several students."""
+    return ", ".join(f"{max(0.0, -test[key]):.1f}" for test in tests if test is not None)
 
 
 def head(*columns: str) -> None:
@@ -84,12 +78,11 @@ def shares(records: Sequence[Record]) -> None:
     """Print what each test says of each share of marked answers."""
     head(
         "marked",
-        "seeds",
         *(f"closed, {weights}" for weights in WEIGHTS),
         "closed, reference, ledger",
         "open, reference",
         "open, reference, ledger",
-        "open, served",
+        "served",
     )
     for share in SHARES:
         some = [
@@ -103,7 +96,6 @@ def shares(records: Sequence[Record]) -> None:
             continue
         row(
             f"{share:.0%}",
-            str(len(some)),
             *(told(closed(r, weights) for r in some) for weights in WEIGHTS),
             told(closed(r, "reference", True) for r in some),
             told(_first(r, mode="open", weights="reference", ledger=False) for r in some),
@@ -140,19 +132,31 @@ def marks(records: Sequence[Record], share: float) -> None:
 
 def attacks(records: Sequence[Record]) -> None:
     """Print what is left after what a rival may do, and of students of other sizes."""
-    head("student", "marked", "parameters", "loss", "closed, log", "closed, reference", "ledger")
+    head(
+        "student",
+        "key",
+        "marked",
+        "parameters",
+        "loss",
+        "closed, log",
+        "closed, reference",
+        "ledger",
+        "served",
+    )
     for record in records:
         about = record["student"]
         if plain(record) or about["share"] == 0 or about["mark"]["name"] != "distillation2":
             continue
         row(
             _what(about),
+            f"{about['mark']['key']}",
             f"{about['share']:.0%}",
             f"{record['parameters'] / 1e6:.1f} M",
             f"{record['loss']:.2f}",
             told([closed(record, "log")]),
             told([closed(record, "reference")]),
             told([closed(record, "reference", True)]),
+            told([_first(record, mode="served")]),
         )
 
 
@@ -314,7 +318,7 @@ def main() -> None:
     parser.add_argument("--plots", type=Path)
     arguments = parser.parse_args()
     records = read(arguments.results)
-    print("All figures: -log10 p; several seeds: the median (least to largest).")
+    print("All figures: -log10 p; several students of one kind by their keys.")
     shares(records)
     for share in (1.0, 0.25):
         marks(records, share)
