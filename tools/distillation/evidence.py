@@ -73,7 +73,8 @@ class Inquiry:
             for size, texts in ((student.size, student.texts), ("small", TEXTS))
             for seed in seeds
         ]
-        chosen = next((s for s in others if self.school.path(s).exists()), None)
+        taught = (s for s in others if s != student and self.school.path(s).exists())
+        chosen = next(taught, None)
         if chosen is None:
             raise SystemExit("at least two unmarked students must have been taught")
         return chosen

@@ -135,7 +135,7 @@ class School:
         if student.filler == "human":
             return self.human()
         # None that a control has been trained on, which are the unmarked students but the first.
-        parts = (0, 2) if student.share or student.seed == 0 else (1, 3)
+        parts = (0, 2, 4, 6) if student.share or student.seed == 0 else (1, 3, 5, 7)
         return np.concatenate(
             [self.corpora.unmarked("train", part) for part in parts[: -(-student.texts // TEXTS)]]
         )

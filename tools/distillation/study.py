@@ -52,6 +52,8 @@ def students() -> Iterator[Student]:
     yield from (Student(NONE, 0.0, seed, size="tiny") for seed in range(8, 20))
     yield from (Student(narrow(2, 1), share, 1, size="tiny") for share in (0.25, 0.05))
     yield Student(narrow(2, 1), 0.05, 1, size="large")
+    yield Student(narrow(2, 1), 0.05, 1, texts=12000)
+    yield Student(NONE, 0.0, 1, texts=12000)
     yield from (Student(narrow(1), share) for share in (0.25, 0.05))
     yield from (Student(narrow(), share, filler="human") for share in (0.25, 0.05))
     yield Student(narrow(2, 1), 0.25, 1, size="large")
