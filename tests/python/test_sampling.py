@@ -266,7 +266,8 @@ def test_a_sequence_in_use_by_another_thread_is_refused(sampler: cm.Sampler) -> 
     ring = cm.KeyRing.generate()
     ring.create_profile("wide")
     sequence = cm.Sampler(ring, "wide").sequence()
-    worker = threading.Thread(target=sequence.select, args=(big,))
+    # So low a temperature takes its time: long enough for this thread to come to its turn.
+    worker = threading.Thread(target=sequence.select, args=(big,), kwargs={"temperature": 1e-15})
     worker.start()
     refused = False
     while worker.is_alive() and not refused:
