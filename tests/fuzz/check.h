@@ -16,6 +16,16 @@ inline void check(bool holds, const char* contract) {
   std::abort();
 }
 
+/// Runs what may refuse its input by an Error that says why.
+template <typename Call>
+void may_refuse(Call&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    check(error.code() != ErrorCode::Ok && *error.what() != '\0', "an Error says what is wrong");
+  }
+}
+
 /// Takes the input apart; zeros once it is used up.
 class Input {
  public:
