@@ -260,8 +260,7 @@ def test_response_so_far_is_observed(sampler: cm.Sampler) -> None:
         sampler.sequence(response_so_far=[1, -3])
 
 
-def test_a_sequence_in_use_by_another_thread_is_refused(sampler: cm.Sampler) -> None:
-    sequence = sampler.sequence()
+def test_a_sequence_in_use_by_another_thread_is_refused() -> None:
     big = np.zeros(5_000_000, np.float32)
     ring = cm.KeyRing.generate()
     ring.create_profile("wide")

@@ -106,7 +106,9 @@ class Corpora:
 
         def make(model: LanguageModel, begin: int) -> Ids:
             accounts = [(begin + i) % ACCOUNTS for i in range(AT_ONCE)]
-            prompts = self.unmarked("clean")[begin : begin + AT_ONCE, : 1 + mark.prompt]
+            prompts = _starts()
+            if mark.prompt:
+                prompts = self.unmarked("clean")[begin : begin + AT_ONCE, : 1 + mark.prompt]
             draw = marked(sampler, prompts, begin, accounts if mark.has_accounts else None)
             return self._answers(model, prompts, draw)
 

@@ -87,7 +87,7 @@ class Inquiry:
         if student.share == 0:
             for width in (1, 2, 3, 4):
                 for key in range(NULL_KEYS):
-                    # No two students are tested under one key: they say much the same.
+                    # No two seeds are tested under one key: students say much the same.
                     mark = narrow(width, 100 + NULL_KEYS * student.seed + key)
                     for weights in WEIGHTS if width == 2 else ("log", "reference"):
                         yield self._closed(mark, said, control, weights)
